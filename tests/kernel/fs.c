@@ -93,9 +93,10 @@ TEST_F(fs, create_errors)
 	char cmd[64];
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err, top_put(t[i].cmd))
 			TH_LOG("'%s'", t[i].cmd);
+	}
 	EXPECT_EQ(-ENOENT, gt_open(GT_ROOT "/enclave_5000", O_RDONLY));
 
 	snprintf(cmd, sizeof(cmd), "create %d %d", self->e.id, GHOST_VERSION);
@@ -193,9 +194,10 @@ TEST_F(fs, open_needs_an_operation)
 	};
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err, gt_file(&self->e, t[i].name, t[i].flags))
 			TH_LOG("%s", t[i].name);
+	}
 }
 
 TEST_F(fs, ctl_commands)
@@ -218,9 +220,10 @@ TEST_F(fs, ctl_commands)
 	struct ghost_sw_region_header *h = self->e.region, *h7;
 	int i, fd, err;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err, gt_put(self->e.ctl, t[i].cmd))
 			TH_LOG("'%s'", t[i].cmd);
+	}
 	EXPECT_EQ(0, h->version);
 	EXPECT_EQ(0, h->id);
 	EXPECT_EQ(64, h->start);
@@ -258,9 +261,10 @@ TEST_F(fs, ioctl_bad_pointers)
 	};
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-EFAULT, gt_ioctl(self->e.ctl, t[i], NULL))
 			TH_LOG("ioctl %lx", t[i]);
+	}
 }
 
 TEST_F(fs, boolean_tunables)
@@ -280,11 +284,9 @@ TEST_F(fs, boolean_tunables)
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
-		if (t[i].text[0] || t[i].ret < 0)
-			EXPECT_EQ(t[i].ret,
-				  gt_file_put(&self->e, "wake_on_waker_cpu",
-					      t[i].text))
-				TH_LOG("'%s'", t[i].text);
+		EXPECT_EQ(t[i].ret, gt_file_put(&self->e, "wake_on_waker_cpu",
+						t[i].text))
+			TH_LOG("'%s'", t[i].text);
 		gt_file_get(&self->e, "wake_on_waker_cpu", buf, sizeof(buf));
 		EXPECT_STREQ(t[i].value, buf) TH_LOG("'%s'", t[i].text);
 	}
@@ -556,9 +558,10 @@ TEST_F(fs, tasks_parse)
 	char buf[64];
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err, gt_put(self->e.tasks, t[i].text))
 			TH_LOG("'%s'", t[i].text);
+	}
 	EXPECT_EQ(0, gt_file_get(&self->e, "tasks", buf, sizeof(buf)));
 }
 

@@ -35,8 +35,9 @@ FIXTURE_TEARDOWN(queue)
 	gt_agent_stop(&agent);
 	gt_destroy(&self->e);
 	gt_task_end(&self->t);
-	if (!self->lossy)
+	if (!self->lossy) {
 		EXPECT_EQ(0, self->e.q.gaps);
+	}
 	gt_enclave_close(&self->e);
 }
 
@@ -303,11 +304,12 @@ TEST_F(queue, wakeup_errors)
 	};
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err,
 			  gt_ioctl(self->e.ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP,
 				   &t[i].arg))
 			TH_LOG("row %d", i);
+	}
 }
 
 /* Parks once with a fresh barrier; returns after the wake-up. */
@@ -432,14 +434,16 @@ TEST_F(queue, overflow_of_new)
 	int i;
 
 	self->lossy = true;
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		ASSERT_EQ(0, gt_task_start(&t[i]));
+	}
 	/* One NEW is 7 slots. */
 	ASSERT_EQ(0, gt_queue_create(self->e.ctl, 8, &q));
 	def.fd = q.fd;
 	ASSERT_EQ(0, gt_ioctl(self->e.ctl, GHOST_IOC_SET_DEFAULT_QUEUE, &def));
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		ASSERT_EQ(0, gt_join(&self->e, t[i].pid));
+	}
 	EXPECT_EQ(3, q.ring->overflow);
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		ASSERT_EQ(0, gt_next(&q, t[i].gtid, GT_WAIT_MS, &m))
@@ -508,8 +512,9 @@ TEST_F(queue, kernel_writes_no_forged_slot)
 		q.ring->tail = 6 + i;
 		ASSERT_EQ(0, make_messages(&self->t, 1));
 	}
-	for (; end < (char *)q.hdr + q.size; end++)
+	for (; end < (char *)q.hdr + q.size; end++) {
 		ASSERT_EQ(0x5a, *end);
+	}
 	gt_queue_close(&q);
 }
 

@@ -56,11 +56,12 @@ TEST_F(sw, get_info_errors)
 	};
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++)
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		EXPECT_EQ(-t[i].err,
 			  gt_sw_info(&self->e, t[i].type, t[i].arg, NULL))
 			TH_LOG("type %u arg %llx", t[i].type,
 			       (unsigned long long)t[i].arg);
+	}
 }
 
 TEST_F(sw, get_info_writes_only_the_response)
