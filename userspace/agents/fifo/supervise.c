@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <ghost/ghost.h>
+
+#include "supervise.h"
+
+#define GONE_TRIES	20	/* 50 ms apart */
+
+static volatile sig_atomic_t child;
+
+static void forward(int sig)
+{
+	kill((pid_t)child, sig);
+}
+
+/* The directory goes a moment after the agents. */
+static int enclave_gone(unsigned long id)
+{
+	const struct timespec pause = { .tv_nsec = 50000000 };
+	int tries, fd;
+
+	for (tries = 0; tries < GONE_TRIES; tries++) {
+		fd = ghost_fs_open_dir(NULL, id);
+		if (fd < 0)
+			return 1;
+		close(fd);
+		nanosleep(&pause, NULL);
+	}
+	return 0;
+}
+
+static int report(int status, unsigned long id)
+{
+	if (WIFEXITED(status))
+		return WEXITSTATUS(status);
+	if (!id)
+		fprintf(stderr, "ghost-fifo: killed by signal %d at start-up\n",
+			WTERMSIG(status));
+	else if (enclave_gone(id))
+		fprintf(stderr,
+			"ghost-fifo: enclave %lu was destroyed under its agents\n"
+			"  its tasks are back with the normal scheduler;\n"
+			"  the reason is in the kernel log: dmesg | grep ghost\n",
+			id);
+	else
+		fprintf(stderr,
+			"ghost-fifo: killed by signal %d; enclave %lu and its tasks are\n"
+			"  still there, and nobody schedules them. Next:\n"
+			"  ghost-fifo --enclave %lu, or ghostctl destroy %lu\n",
+			WTERMSIG(status), id, id, id);
+	return 1;
+}
+
+int supervise(int (*body)(struct supervised *told, void *arg), void *arg)
+{
+	struct sigaction sa = { .sa_handler = forward };
+	sigset_t both, old;
+	struct supervised *told;
+	int status;
+	pid_t pid, parent = getpid();
+
+	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (told == MAP_FAILED) {
+		perror("ghost-fifo: no memory");
+		return 1;
+	}
+	/* Both processes want the signals only once they are ready. */
+	sigemptyset(&both);
+	sigaddset(&both, SIGTERM);
+	sigaddset(&both, SIGINT);
+	sigprocmask(SIG_BLOCK, &both, &old);
+	pid = fork();
+	if (pid < 0) {
+		perror("ghost-fifo: no second process");
+		return 1;
+	}
+	if (!pid) {
+		/* Who kills the watcher means us. */
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			return 1;
+		return body(told, arg);
+	}
+	child = pid;
+	sigaction(SIGTERM, &sa, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return 1;
+	return report(status, told->enclave);
+}

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * libghost: user-space schedulers on SCHED_GHOST.
+ *
+ * The high layer, in the order in which a scheduler uses it:
+ *
+ *	ghost_enclave	a set of CPUs and the tasks scheduled on them
+ *	ghost_crew	one agent thread and one queue for each of these CPUs;
+ *			starts, takes over from another process, leaves
+ *	ghost_queue	where the messages about tasks arrive
+ *	ghost_tasks	a table of what the messages said of each task
+ *	ghost_agent	waits, or commits a decision for its CPU
+ *
+ * Functions return 0 or -errno unless they say otherwise. They never print,
+ * never abort, and keep no global state. -ENODEV and -EXDEV from any of them
+ * mean that the enclave is being destroyed: stop, there is nothing to repair.
+ */
+#ifndef GHOST_GHOST_H
+#define GHOST_GHOST_H
+
+#include <ghost/shm.h>
+#include <ghost/sys.h>
+
+GHOST_BEGIN_DECLS
+
+struct ghost_enclave;
+struct ghost_queue;
+struct ghost_tasks;
+struct ghost_agent;
+struct ghost_crew;
+
+/* ---- words ---- */
+
+/** ghost_txn_state_name() - "COMPLETE", "TARGET_STALE", ... */
+GHOST_API const char *ghost_txn_state_name(int32_t state);
+
+/**
+ * ghost_hint() - what a person can do about an error
+ * @err: -errno from this library
+ *
+ * Return: half a sentence with the usual cause and the next step, or NULL.
+ */
+GHOST_API const char *ghost_hint(int err);
+
+/**
+ * ghost_parse_cpus() - parse a CPU list such as "0-3,7"
+ * @list: text; an empty one is an empty set
+ * @cpus: receives the CPUs, ascending
+ * @max: room in @cpus
+ *
+ * Return: number of CPUs, or -EINVAL, -ERANGE (more than @max).
+ */
+GHOST_API int ghost_parse_cpus(const char *list, int *cpus, int max);
+
+/* ---- enclave ---- */
+
+/* Leave the tunable honor_affinity alone; by default it is turned on. */
+#define GHOST_ENCLAVE_ANY_AFFINITY	0x1
+
+/**
+ * struct ghost_enclave_options - what ghost_enclave_create() makes
+ * @root: mount point of ghostfs, or NULL
+ * @id: number, or 0 for the first free one
+ * @cpus: CPU list
+ * @runnable_timeout_ms: watchdog, 0 = off
+ * @flags: GHOST_ENCLAVE_*
+ * @failed: out: on failure the file or step that refused
+ */
+struct ghost_enclave_options {
+	const char *root;
+	unsigned long id;
+	const char *cpus;
+	unsigned long runnable_timeout_ms;
+	unsigned int flags;
+	const char *failed;
+};
+
+/**
+ * ghost_enclave_create() - create an enclave, ready for tasks, and open it
+ * @enclave: result
+ * @options: what to make
+ *
+ * A half-made enclave is destroyed again. A finished one stays until
+ * ghost_enclave_destroy(), also after ghost_enclave_close().
+ */
+GHOST_API int ghost_enclave_create(struct ghost_enclave **enclave,
+				   struct ghost_enclave_options *options);
+
+/**
+ * ghost_enclave_open() - open an existing enclave
+ * @enclave: result
+ * @root: mount point of ghostfs, or NULL
+ * @id: its number
+ */
+GHOST_API int ghost_enclave_open(struct ghost_enclave **enclave,
+				 const char *root, unsigned long id);
+
+/** ghost_enclave_close() - unmap and close; the enclave lives on */
+GHOST_API void ghost_enclave_close(struct ghost_enclave *enclave);
+
+/** ghost_enclave_destroy() - destroy; tasks go back to the normal scheduler */
+GHOST_API int ghost_enclave_destroy(struct ghost_enclave *enclave);
+
+/** ghost_enclave_id() - its number */
+GHOST_API unsigned long ghost_enclave_id(const struct ghost_enclave *enclave);
+
+/** ghost_enclave_nr_cpus() - number of its CPUs when it was opened */
+GHOST_API int ghost_enclave_nr_cpus(const struct ghost_enclave *enclave);
+
+/** ghost_enclave_cpu() - the @i-th of its CPUs */
+GHOST_API int ghost_enclave_cpu(const struct ghost_enclave *enclave, int i);
+
+/** ghost_enclave_ctl() - descriptor for the low layer */
+GHOST_API int ghost_enclave_ctl(const struct ghost_enclave *enclave);
+
+/** ghost_enclave_dir() - directory descriptor for the low layer */
+GHOST_API int ghost_enclave_dir(const struct ghost_enclave *enclave);
+
+/** ghost_enclave_txn() - transaction slot of a CPU, or NULL */
+GHOST_API struct ghost_txn *
+ghost_enclave_txn(const struct ghost_enclave *enclave, int cpu);
+
+/** ghost_enclave_sw() - a status word, or NULL if its region is not mapped */
+GHOST_API const struct ghost_status_word *
+ghost_enclave_sw(const struct ghost_enclave *enclave,
+		 const struct ghost_sw_info *info);
+
+/**
+ * ghost_enclave_make_room() - keep status words in store for new tasks
+ * @enclave: enclave
+ *
+ * Maps regions that others have created; creates one more when few words are
+ * left. Call it now and then, not from an agent (agents may not open files).
+ */
+GHOST_API int ghost_enclave_make_room(struct ghost_enclave *enclave);
+
+/** ghost_enclave_online() - 1 if some process's agents are online, 0 if not */
+GHOST_API int ghost_enclave_online(const struct ghost_enclave *enclave);
+
+/**
+ * ghost_enclave_incumbent() - process whose agents hold the enclave now
+ * @enclave: enclave
+ *
+ * Return: process id, or -errno; -ESRCH if no CPU has an agent.
+ */
+GHOST_API int ghost_enclave_incumbent(struct ghost_enclave *enclave);
+
+/* ---- events and queues ---- */
+
+/**
+ * struct ghost_event - a message, copied out of the ring
+ * @type: MSG_*
+ * @seqnum: barrier of the task (or of the agent) after it
+ * @waiting_since: in a MSG_TASK_NEW that comes from discovery after a handoff
+ *	or from ghost_tasks_move(): monotonic ns from which on the task may have
+ *	been waiting for a CPU; else 0
+ * @moved: a MSG_TASK_NEW that comes from ghost_tasks_move()
+ * @gtid: the task of any task message
+ */
+struct ghost_event {
+	uint16_t type;
+	bool moved;
+	uint32_t seqnum;
+	int64_t waiting_since;
+	union {
+		uint64_t gtid;
+		struct ghost_msg_payload_task_new task_new;
+		struct ghost_msg_payload_task_blocked blocked;
+		struct ghost_msg_payload_task_wakeup wakeup;
+		struct ghost_msg_payload_task_preempt preempt;
+		struct ghost_msg_payload_task_yield yield;
+		struct ghost_msg_payload_task_departed departed;
+		struct ghost_msg_payload_task_dead dead;
+		struct ghost_msg_payload_task_switchto switchto;
+		struct ghost_msg_payload_task_affinity_changed affinity;
+		struct ghost_msg_payload_task_on_cpu on_cpu;
+		struct ghost_msg_payload_task_priority_changed priority;
+		struct ghost_msg_payload_cpu_tick tick;
+		struct ghost_msg_payload_timer timer;
+		struct ghost_msg_payload_cpu_not_idle not_idle;
+		struct ghost_msg_payload_cpu cpu;
+	};
+};
+
+/**
+ * ghost_queue_create() - create and map a message queue
+ * @queue: result
+ * @enclave: enclave
+ * @elems: slots, a power of two
+ * @cpu: agent that a message wakes, or -1
+ */
+GHOST_API int ghost_queue_create(struct ghost_queue **queue,
+				 struct ghost_enclave *enclave, int elems,
+				 int cpu);
+
+/** ghost_queue_close() - close and unmap */
+GHOST_API void ghost_queue_close(struct ghost_queue *queue);
+
+/** ghost_queue_fd() - descriptor for the low layer */
+GHOST_API int ghost_queue_fd(const struct ghost_queue *queue);
+
+/**
+ * ghost_queue_next() - take the next event; one thread per queue
+ * @queue: queue
+ * @event: result
+ *
+ * Events about tasks that were moved here (see ghost_tasks_move()) come before
+ * any message that the kernel sent about them afterwards.
+ */
+GHOST_API bool ghost_queue_next(struct ghost_queue *queue,
+				struct ghost_event *event);
+
+/**
+ * ghost_queue_overflow() - messages that found no room so far
+ *
+ * Nothing is lost for good: once there is room the kernel sends, for each task
+ * concerned, the one message that takes its reader to the present. A task that
+ * died meanwhile sends none: see ghost_tasks_vanished().
+ */
+GHOST_API uint32_t ghost_queue_overflow(const struct ghost_queue *queue);
+
+/* ---- tasks ---- */
+
+#define GHOST_NO_SW	UINT32_MAX
+
+enum ghost_task_state {
+	GHOST_TASK_BLOCKED,
+	GHOST_TASK_RUNNABLE,	/* wants a CPU */
+	GHOST_TASK_ON_CPU,	/* a commit succeeded */
+	GHOST_TASK_GONE,	/* departed or dead: ghost_tasks_forget() it */
+};
+
+/**
+ * struct ghost_task - what the messages said of a task
+ * @gtid: task id
+ * @barrier: of the last message; what a commit must carry
+ * @state: as of that message; the caller sets GHOST_TASK_ON_CPU
+ * @last_cpu: CPU of the last message that named one, or -1
+ * @sw: its status word; @sw.id is GHOST_NO_SW if that is not known
+ * @waiting_since: see struct ghost_event
+ */
+struct ghost_task {
+	int64_t gtid;
+	uint32_t barrier;
+	enum ghost_task_state state;
+	int last_cpu;
+	struct ghost_sw_info sw;
+	int64_t waiting_since;
+};
+
+/**
+ * ghost_tasks_create() - create a table of tasks; for one thread
+ * @tasks: result
+ * @enclave: enclave
+ * @data_size: bytes of the caller's own that each task carries, zeroed
+ */
+GHOST_API int ghost_tasks_create(struct ghost_tasks **tasks,
+				 struct ghost_enclave *enclave,
+				 size_t data_size);
+
+/** ghost_tasks_destroy() - forget all tasks and free the table */
+GHOST_API void ghost_tasks_destroy(struct ghost_tasks *tasks);
+
+/** ghost_task_data() - the caller's own bytes of a task */
+static inline void *ghost_task_data(struct ghost_task *task)
+{
+	return task + 1;
+}
+
+/**
+ * ghost_tasks_apply() - bring the table up to date with an event
+ * @tasks: table
+ * @event: event
+ * @task: the task it is about, made if it was unknown; NULL for CPU messages
+ *
+ * Any task event is accepted in any state, so that what the kernel sends again
+ * after an overflow is right too.
+ *
+ * Return: 0; -ESTALE if the event is older than what the table knows (@task is
+ * set and unchanged); -ENOMEM.
+ */
+GHOST_API int ghost_tasks_apply(struct ghost_tasks *tasks,
+				const struct ghost_event *event,
+				struct ghost_task **task);
+
+/** ghost_tasks_find() - look a task up, or NULL */
+GHOST_API struct ghost_task *ghost_tasks_find(struct ghost_tasks *tasks,
+					      int64_t gtid);
+
+/** ghost_tasks_next() - iterate: the task after @task (NULL: the first) */
+GHOST_API struct ghost_task *ghost_tasks_next(struct ghost_tasks *tasks,
+					      struct ghost_task *task);
+
+/** ghost_tasks_count() - number of tasks in the table */
+GHOST_API unsigned int ghost_tasks_count(const struct ghost_tasks *tasks);
+
+/** ghost_tasks_forget() - drop a task; gives the status word of a gone one back */
+GHOST_API void ghost_tasks_forget(struct ghost_tasks *tasks,
+				  struct ghost_task *task);
+
+/**
+ * ghost_tasks_move() - hand a task over to the reader of another queue
+ * @tasks: table
+ * @task: task; on success it is dropped from @tasks
+ * @queue: its messages go there from now on, led by a MSG_TASK_NEW that says
+ *	what this table knows; the agent of @queue is woken
+ *
+ * Return: 0; -ESTALE if a message on the old queue is newer than the table:
+ * read it and try again; -ENOENT if the task is gone; -ENOMEM.
+ */
+GHOST_API int ghost_tasks_move(struct ghost_tasks *tasks,
+			       struct ghost_task *task,
+			       struct ghost_queue *queue);
+
+/**
+ * ghost_tasks_current() - is the barrier in the table the task's present one
+ *
+ * If so after a commit failed with GHOST_TXN_TARGET_STALE, no message is on
+ * its way and the commit must be tried again, best on the CPU of the last
+ * message (@last_cpu): the task may not be moved just now.
+ */
+GHOST_API bool ghost_tasks_current(const struct ghost_tasks *tasks,
+				   const struct ghost_task *task);
+
+/** ghost_tasks_vanished() - true if the task has left without a message */
+GHOST_API bool ghost_tasks_vanished(const struct ghost_tasks *tasks,
+				    const struct ghost_task *task);
+
+/**
+ * ghost_task_affinity() - CPUs on which a task may run
+ * @gtid: task
+ * @mask: CPU bitmap, rest zeroed
+ * @bytes: its length
+ */
+GHOST_API int ghost_task_affinity(int64_t gtid, unsigned long *mask,
+				  size_t bytes);
+
+/** ghost_task_release() - give a task back to the normal scheduler */
+GHOST_API int ghost_task_release(int64_t gtid);
+
+/* ---- agents ---- */
+
+/** ghost_agent_cpu() - CPU of the agent */
+GHOST_API int ghost_agent_cpu(const struct ghost_agent *agent);
+
+/** ghost_agent_index() - which of the enclave's CPUs that is, from 0 */
+GHOST_API int ghost_agent_index(const struct ghost_agent *agent);
+
+/** ghost_agent_queue() - the queue that wakes the agent */
+GHOST_API struct ghost_queue *
+ghost_agent_queue(const struct ghost_agent *agent);
+
+/**
+ * ghost_agent_barrier() - read this, then the queue, then decide
+ *
+ * Carried by the wait or commit that follows, it makes the kernel refuse the
+ * decision if a message has come since.
+ */
+GHOST_API uint32_t ghost_agent_barrier(const struct ghost_agent *agent);
+
+/** ghost_agent_boosted() - threads of higher classes wait for this CPU */
+GHOST_API bool ghost_agent_boosted(const struct ghost_agent *agent);
+
+/** ghost_agent_stopping() - the crew leaves: return from run() */
+GHOST_API bool ghost_agent_stopping(const struct ghost_agent *agent);
+
+/**
+ * ghost_agent_wait() - give up the CPU until woken
+ * @agent: the calling thread
+ * @barrier: from ghost_agent_barrier()
+ * @run_flags: RTLA_ON_IDLE to be woken when the CPU would idle, else 0
+ *
+ * Return: 0 when woken or when @barrier was out of date: look at the queue
+ * again; or -errno.
+ */
+GHOST_API int ghost_agent_wait(struct ghost_agent *agent, uint32_t barrier,
+			       int run_flags);
+
+/**
+ * ghost_agent_run_task() - run a task on the agent's own CPU
+ * @agent: the calling thread
+ * @task: what to run, its barrier in it
+ * @barrier: from ghost_agent_barrier()
+ * @run_flags: RTLA_* and friends
+ * @state: becomes the enum ghost_txn_state of the decision
+ *
+ * When the commit succeeds, @task->state is GHOST_TASK_ON_CPU and the call
+ * returns when the agent is woken again.
+ *
+ * Return: 0 if there was a decision, good or bad; or -errno.
+ */
+GHOST_API int ghost_agent_run_task(struct ghost_agent *agent,
+				   struct ghost_task *task, uint32_t barrier,
+				   uint16_t run_flags, int32_t *state);
+
+/** ghost_agent_commit_time() - monotonic ns of the last decision */
+GHOST_API int64_t ghost_agent_commit_time(const struct ghost_agent *agent);
+
+/* ---- crew ---- */
+
+/**
+ * struct ghost_crew_ops - a policy
+ * @run: body of each agent, called in its own thread when all agents are in
+ *	their places; returns 0 after ghost_agent_stopping(), or -errno
+ */
+struct ghost_crew_ops {
+	int (*run)(struct ghost_agent *agent, void *arg);
+};
+
+/**
+ * enum ghost_crew_start - what to do about agents that are there already
+ * @GHOST_START_ALONE: fail with -EBUSY
+ * @GHOST_START_WAIT: wait until they leave
+ * @GHOST_START_ASK: send their process SIGTERM, then wait
+ */
+enum ghost_crew_start {
+	GHOST_START_ALONE,
+	GHOST_START_WAIT,
+	GHOST_START_ASK,
+};
+
+/**
+ * struct ghost_handoff - how a start went
+ * @incumbent: process that was asked to go, or 0
+ * @offline_ns: monotonic time at which the enclave was seen without agents
+ * @online_ns: monotonic time at which the new ones were let go
+ * @tasks: tasks found in the enclave
+ * @waiting: those of them that wanted a CPU; they carry waiting_since
+ * @orphans: status words of gone threads that were given back
+ */
+struct ghost_handoff {
+	int incumbent;
+	int64_t offline_ns;
+	int64_t online_ns;
+	unsigned int tasks;
+	unsigned int waiting;
+	unsigned int orphans;
+};
+
+/**
+ * ghost_crew_create() - prepare agents for all CPUs of an enclave
+ * @crew: result
+ * @enclave: enclave
+ * @queue_elems: slots of each agent's queue, a power of two
+ * @ops: policy
+ * @arg: handed to @ops
+ *
+ * Creates a queue and a thread for each CPU; the threads wait. All this may
+ * happen while another process schedules the enclave. Signals are blocked in
+ * the threads.
+ */
+GHOST_API int ghost_crew_create(struct ghost_crew **crew,
+				struct ghost_enclave *enclave, int queue_elems,
+				const struct ghost_crew_ops *ops, void *arg);
+
+/** ghost_crew_queue() - queue of the @i-th CPU; 0 is the default queue */
+GHOST_API struct ghost_queue *ghost_crew_queue(const struct ghost_crew *crew,
+					       int i);
+
+/**
+ * ghost_crew_start() - take the enclave and begin to schedule
+ * @crew: prepared crew
+ * @how: what to do about agents that are there already
+ * @timeout_ms: give up with -ETIMEDOUT after so long, -1 = never
+ * @handoff: how it went
+ *
+ * On failure the agents have left again; only ghost_crew_destroy() is useful.
+ */
+GHOST_API int ghost_crew_start(struct ghost_crew *crew,
+			       enum ghost_crew_start how, int timeout_ms,
+			       struct ghost_handoff *handoff);
+
+/** ghost_crew_wake() - wake the agent of the @i-th CPU */
+GHOST_API int ghost_crew_wake(struct ghost_crew *crew, int i);
+
+/**
+ * ghost_crew_error() - 0 while all agents are in their places
+ *
+ * Return: 0, or what the first agent that fell out returned from run().
+ */
+GHOST_API int ghost_crew_error(struct ghost_crew *crew);
+
+/**
+ * ghost_crew_stop() - leave in order
+ * @crew: running crew
+ *
+ * Goes offline, has the agents return, waits until the kernel has let go of
+ * them and gives their status words back. The tasks stay where they are, for
+ * the next crew.
+ *
+ * Return: 0, or what ghost_crew_error() would.
+ */
+GHOST_API int ghost_crew_stop(struct ghost_crew *crew);
+
+/** ghost_crew_destroy() - stop if running; free threads and queues */
+GHOST_API void ghost_crew_destroy(struct ghost_crew *crew);
+
+GHOST_END_DECLS
+
+#endif /* GHOST_GHOST_H */

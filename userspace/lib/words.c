@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Names, hints and CPU lists. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include <ghost/ghost.h>
+
+static const char * const state_names[] = {
+	"COMPLETE", "ABORTED", "TARGET_ONCPU", "TARGET_STALE",
+	"TARGET_NOT_FOUND", "TARGET_NOT_RUNNABLE", "AGENT_STALE",
+	"CPU_OFFLINE", "CPU_UNAVAIL", "INVALID_FLAGS", "INVALID_TARGET",
+	"NOT_PERMITTED", "INVALID_CPU", "NO_AGENT", "UNSUPPORTED_VERSION",
+	"POISONED",
+};
+
+const char *ghost_txn_state_name(int32_t state)
+{
+	int64_t i = (int64_t)state - GHOST_TXN_STATE_BASE;
+
+	if (state == GHOST_TXN_READY)
+		return "READY";
+	if (state >= 0)
+		return "CLAIMED";
+	if (i < (int64_t)(sizeof(state_names) / sizeof(state_names[0])))
+		return state_names[i];
+	return "UNKNOWN";
+}
+
+const char *ghost_hint(int err)
+{
+	switch (-err) {
+	case ENOENT:
+		return "no such enclave, or ghostfs is not mounted: ghostctl list";
+	case EACCES:
+	case EPERM:
+		return "permission is missing, or it is in another enclave: be root";
+	case EBUSY:
+		return "in use by another enclave or agent: ghostctl list";
+	case EEXIST:
+		return "exists already: choose another number";
+	case ENODEV:
+		return "enclave destroyed, or CPU offline or not in the enclave";
+	case EXDEV:
+		return "the enclave is being destroyed: create a new one";
+	case ESRCH:
+		return "no such process or agent, or the kernel speaks another ABI";
+	case ENOMEM:
+		return "no status words or memory left: start an agent, or fewer tasks";
+	case ENXIO:
+		return "the enclave has no default queue: start an agent first";
+	case EDEADLK:
+		return "agents may not open files of their enclave";
+	case ETIMEDOUT:
+		return "the old agent did not leave: kill -9 it, then try again";
+	case ERANGE:
+		return "a number is too large: compare /sys/devices/system/cpu/possible";
+	case EINVAL:
+		return "a value does not parse or does not fit: see --help";
+	case EDQUOT:
+		return "the enclave has max_tasks members already";
+	default:
+		return NULL;
+	}
+}
+
+int ghost_parse_cpus(const char *list, int *cpus, int max)
+{
+	const char *p = list;
+	char *end;
+	int n = 0;
+
+	while (*p && *p != '\n') {
+		unsigned long first, last;
+
+		if (*p < '0' || *p > '9')
+			return -EINVAL;
+		first = strtoul(p, &end, 10);
+		last = first;
+		if (*end == '-') {
+			p = end + 1;
+			if (*p < '0' || *p > '9')
+				return -EINVAL;
+			last = strtoul(p, &end, 10);
+		}
+		if (last < first || (*end && *end != ',' && *end != '\n'))
+			return -EINVAL;
+		if (last >= INT_MAX)
+			return -ERANGE;
+		/* Ascending, so that no CPU comes twice. */
+		if (n && first <= (unsigned long)cpus[n - 1])
+			return -EINVAL;
+		for (; first <= last; first++) {
+			if (n == max)
+				return -ERANGE;
+			cpus[n++] = (int)first;
+		}
+		p = *end == ',' ? end + 1 : end;
+	}
+	return n;
+}
