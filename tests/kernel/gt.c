@@ -368,22 +368,10 @@ int gt_set_cpus(struct gt_enclave *e, const char *cpus)
 	return ret < 0 ? ret : 0;
 }
 
-int gt_enclave_create(struct gt_enclave *e, const char *cpus)
+static int map_enclave(struct gt_enclave *e)
 {
-	struct ghost_ioc_set_default_queue def;
 	int ret, fd;
 
-	ret = gt_enclave_bare(e);
-	if (ret)
-		return ret;
-	e->step = "cpulist";
-	ret = gt_set_cpus(e, cpus);
-	if (ret)
-		return ret;
-	e->step = "create sw_region";
-	ret = gt_put(e->ctl, "create sw_region 0 0");
-	if (ret < 0)
-		return ret;
 	e->step = "map sw_0";
 	fd = gt_file(e, "sw_regions/sw_0", O_RDONLY);
 	if (fd < 0)
@@ -405,14 +393,44 @@ int gt_enclave_create(struct gt_enclave *e, const char *cpus)
 	ret = gt_queue_create(e->ctl, GT_QUEUE_ELEMS, &e->q);
 	if (ret)
 		return ret;
-	e->step = "set default queue";
-	def.fd = e->q.fd;
-	ret = gt_ioctl(e->ctl, GHOST_IOC_SET_DEFAULT_QUEUE, &def);
-	if (ret)
-		return ret;
 	e->step = "open tasks";
 	e->tasks = gt_file(e, "tasks", O_RDWR);
 	return e->tasks < 0 ? e->tasks : 0;
+}
+
+int gt_enclave_create(struct gt_enclave *e, const char *cpus)
+{
+	struct ghost_ioc_set_default_queue def;
+	int ret;
+
+	ret = gt_enclave_bare(e);
+	if (ret)
+		return ret;
+	e->step = "cpulist";
+	ret = gt_set_cpus(e, cpus);
+	if (ret)
+		return ret;
+	e->step = "create sw_region";
+	ret = gt_put(e->ctl, "create sw_region 0 0");
+	if (ret < 0)
+		return ret;
+	ret = map_enclave(e);
+	if (ret)
+		return ret;
+	e->step = "set default queue";
+	def.fd = e->q.fd;
+	return gt_ioctl(e->ctl, GHOST_IOC_SET_DEFAULT_QUEUE, &def);
+}
+
+int gt_enclave_attach(struct gt_enclave *e, int id)
+{
+	memset(e, 0, sizeof(*e));
+	e->id = id;
+	e->tasks = e->q.fd = -1;
+	snprintf(e->dir, sizeof(e->dir), GT_ROOT "/enclave_%d", id);
+	e->step = "open ctl";
+	e->ctl = gt_file(e, "ctl", O_RDWR);
+	return e->ctl < 0 ? e->ctl : map_enclave(e);
 }
 
 int gt_file(struct gt_enclave *e, const char *name, int flags)

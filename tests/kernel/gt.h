@@ -130,6 +130,9 @@ int gt_enclave_bare(struct gt_enclave *e);
 /* CPUs, region 0, cpu_data, a default queue; everything open and mapped. */
 int gt_enclave_create(struct gt_enclave *e, const char *cpus);
 int gt_set_cpus(struct gt_enclave *e, const char *cpus);
+
+/* Another process's view of enclave @id: own descriptors, mappings, queue. */
+int gt_enclave_attach(struct gt_enclave *e, int id);
 int gt_file(struct gt_enclave *e, const char *name, int flags);
 int gt_file_put(struct gt_enclave *e, const char *name, const char *text);
 int gt_file_get(struct gt_enclave *e, const char *name, char *buf, size_t size);
@@ -163,6 +166,10 @@ int gt_txn_ioctl(struct gt_enclave *e, __u64 cpus);
 int gt_txn_state(struct gt_enclave *e, int cpu);
 int gt_txn_wait(struct gt_enclave *e, int cpu);	/* a state, READY: too late */
 const char *gt_txn_name(int state);
+
+/* For use in a test of the harness; names make the log readable. */
+#define EXPECT_STATE(want, got)						\
+	EXPECT_STREQ(gt_txn_name(want), gt_txn_name(got))
 
 /* ---- agents ---- */
 
@@ -207,6 +214,12 @@ long gt_call(struct gt_agent *a, gt_job_fn fn, void *arg);
  */
 #define GT_NOW	0xffffffffu
 int gt_commit(struct gt_agent *a, int cpu, struct gt_txn *t);
+
+/*
+ * An agent in a process of its own, which can be killed. It runs @fn once and
+ * parks for ever. Returns the process.
+ */
+pid_t gt_host_start(struct gt_enclave *e, int cpu, gt_job_fn fn, void *arg);
 
 /* ---- tasks ---- */
 

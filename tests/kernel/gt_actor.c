@@ -186,6 +186,43 @@ int gt_commit(struct gt_agent *a, int cpu, struct gt_txn *t)
 	return gt_txn_wait(a->e, cpu);
 }
 
+pid_t gt_host_start(struct gt_enclave *e, int cpu, gt_job_fn fn, void *arg)
+{
+	int *state;	/* 0: not yet, 1: online, else: an error */
+	pid_t pid;
+
+	state = mmap(NULL, sizeof(*state), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (state == MAP_FAILED)
+		return -errno;
+	pid = fork();
+	if (!pid) {
+		static struct gt_enclave own;
+		static struct gt_agent a;
+		int ret;
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		mlockall(MCL_CURRENT | MCL_FUTURE);
+		ret = gt_enclave_attach(&own, e->id);
+		if (!ret)
+			ret = gt_agent_start(&a, &own, cpu, own.q.fd);
+		if (!ret && fn)
+			ret = gt_post(&a, fn, arg);
+		store(state, ret ? ret : 1);
+		for (;;)
+			pause();
+	}
+	if (pid < 0)
+		return -errno;
+	if (!gt_wait_for(load(state)) || load(state) < 0) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		return load(state) ? load(state) : -ETIMEDOUT;
+	}
+	munmap(state, sizeof(*state));
+	return pid;
+}
+
 /* ---- tasks ---- */
 
 static void futex(uint32_t *word, int op, uint32_t value)

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Limits on trust: runnable timeout, stall ceiling, hogging agents. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt.h"
+
+#define STALL_MAX	"/proc/sys/kernel/ghost_stall_max_ms"
+#define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
+
+static struct gt_agent agent;
+
+FIXTURE(limits) {
+	struct gt_enclave e;
+	struct gt_task t;
+	char stall[32], hog[32];	/* as they were */
+	int kmsg;
+};
+
+FIXTURE_SETUP(limits)
+{
+	ASSERT_LT(0, gt_read_file(STALL_MAX, self->stall, 32))
+		TH_LOG("no " STALL_MAX);
+	ASSERT_LT(0, gt_read_file(HOG_MAX, self->hog, 32))
+		TH_LOG("no " HOG_MAX);
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	self->kmsg = gt_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
+	ASSERT_LE(0, self->kmsg);
+	lseek(self->kmsg, 0, SEEK_END);
+}
+
+FIXTURE_TEARDOWN(limits)
+{
+	gt_write_file(STALL_MAX, self->stall);
+	gt_write_file(HOG_MAX, self->hog);
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	gt_task_end(&self->t);
+	gt_enclave_close(&self->e);
+}
+
+/* The kernel log tells about this enclave. */
+static bool log_says_so(int kmsg, int id)
+{
+	char line[2048], want[32];
+	ssize_t n;
+
+	snprintf(want, sizeof(want), "%d", id);
+	while ((n = read(kmsg, line, sizeof(line) - 1)) > 0) {
+		line[n] = '\0';
+		if (strstr(line, "ghost") && strstr(line, want))
+			return true;
+	}
+	return false;
+}
+
+/* Nobody schedules the task: destroyed, and the task runs on CFS. */
+#define EXPECT_RESCUE() do {						\
+	EXPECT_TRUE(gt_gone(&self->e)) TH_LOG("the enclave is still there"); \
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));	\
+	EXPECT_TRUE(gt_spins(&self->t));				\
+	EXPECT_TRUE(log_says_so(self->kmsg, self->e.id))		\
+		TH_LOG("the kernel log does not say why");		\
+} while (0)
+
+static bool killed(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL;
+}
+
+TEST_F(limits, timeout_without_an_agent)
+{
+	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	/* Asleep it is nobody's fault. */
+	gt_sleep_ms(1500);
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_RESCUE();
+}
+
+TEST_F(limits, timeout_of_an_agent_that_never_commits)
+{
+	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
+
+	ASSERT_LT(0, host);
+	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_RESCUE();
+	EXPECT_TRUE(killed(host));
+}
+
+TEST_F(limits, timeout_spares_the_running)
+{
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	gt_sleep_ms(3000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+}
+
+TEST_F(limits, timeout_spares_what_cfs_took)
+{
+	struct gt_task cfs = { 0 };
+
+	ASSERT_EQ(0, gt_task_start(&cfs));
+	ASSERT_EQ(0, gt_pin(cfs.pid, 1));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	gt_tell(&cfs, GT_SPIN);
+	gt_sleep_ms(3000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK))
+		TH_LOG("blamed for the time of another class");
+	gt_task_end(&cfs);
+	gt_file_put(&self->e, "runnable_timeout", "0");
+}
+
+TEST_F(limits, stall_ceiling)
+{
+	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
+
+	ASSERT_LT(0, host);
+	ASSERT_EQ(4, gt_write_file(STALL_MAX, "1000"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_RESCUE();
+	EXPECT_TRUE(killed(host));
+}
+
+TEST_F(limits, stall_ceiling_off)
+{
+	ASSERT_EQ(1, gt_write_file(STALL_MAX, "0"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	gt_sleep_ms(3000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+TEST_F(limits, sysctl_values)
+{
+	EXPECT_EQ(-EINVAL, gt_write_file(STALL_MAX, "x"));
+	EXPECT_EQ(-EINVAL, gt_write_file(HOG_MAX, "x"));
+	EXPECT_EQ(-EINVAL, gt_write_file(STALL_MAX, "-1"));
+	EXPECT_EQ(-EINVAL, gt_write_file(HOG_MAX, "-1"));
+}
+
+static long spin_for_ever(struct gt_agent *a, void *arg)
+{
+	for (;;)
+		;
+	return 0;
+}
+
+TEST_F(limits, hog_beside_cfs)
+{
+	struct gt_task cfs = { 0 };
+	pid_t host;
+
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, "1000"));
+	ASSERT_EQ(0, gt_task_start(&cfs));
+	ASSERT_EQ(0, gt_pin(cfs.pid, 1));
+	gt_tell(&cfs, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&cfs));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	host = gt_host_start(&self->e, 1, spin_for_ever, NULL);
+	ASSERT_LT(0, host);
+	EXPECT_TRUE(killed(host));
+	EXPECT_TRUE(gt_spins(&cfs)) TH_LOG("the CFS thread stays starved");
+	gt_tell(&self->t, GT_SPIN);
+	EXPECT_RESCUE();
+	gt_task_end(&cfs);
+}
+
+TEST_F(limits, no_hog_if_it_parks)
+{
+	int64_t end = gt_now_ms() + 3000;
+	struct gt_task cfs = { 0 };
+
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, "1000"));
+	ASSERT_EQ(0, gt_task_start(&cfs));
+	ASSERT_EQ(0, gt_pin(cfs.pid, 1));
+	gt_tell(&cfs, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&cfs));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	while (gt_now_ms() < end) {
+		ASSERT_EQ(0, gt_ping(&self->e, 1));
+		gt_sleep_ms(20);
+	}
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	EXPECT_TRUE(gt_spins(&cfs));
+	gt_task_end(&cfs);
+}
+
+TEST_HARNESS_MAIN
