@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* Names, hints and CPU lists. */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include <ghost/ghost.h>
 
@@ -31,7 +34,7 @@ const char *ghost_hint(int err)
 {
 	switch (-err) {
 	case ENOENT:
-		return "no such enclave, or ghostfs is not mounted: ghostctl list";
+		return "no such enclave: ghostctl list";
 	case EACCES:
 	case EPERM:
 		return "permission is missing, or it is in another enclave: be root";
@@ -62,6 +65,35 @@ const char *ghost_hint(int err)
 	default:
 		return NULL;
 	}
+}
+
+static bool kernel_knows_ghost(void)
+{
+	FILE *f = fopen("/proc/filesystems", "re");
+	char line[80];
+	bool found = false;
+
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = !strcmp(line, "nodev\t" GHOST_FS_NAME "\n");
+	if (f)
+		fclose(f);
+	return found;
+}
+
+const char *ghost_fs_problem(const char *root)
+{
+	unsigned int versions[16];
+	int i, n;
+
+	n = ghost_fs_versions(root, versions, 16);
+	for (i = 0; i < n; i++)
+		if (versions[i] == GHOST_VERSION)
+			return NULL;
+	if (n >= 0)
+		return "the kernel does not speak this ABI: rebuild for that kernel";
+	if (!kernel_knows_ghost())
+		return "this kernel has no SCHED_GHOST: boot a patched one";
+	return "ghostfs is not mounted: mount -t ghost ghost /sys/fs/ghost";
 }
 
 int ghost_parse_cpus(const char *list, int *cpus, int max)

@@ -447,7 +447,13 @@ static void parse(int argc, char **argv, struct options *o)
 int main(int argc, char **argv)
 {
 	struct options o = { .slice_ms = 20 };
+	const char *problem;
 
 	parse(argc, argv, &o);
+	problem = ghost_fs_problem(NULL);
+	if (problem) {
+		fprintf(stderr, "ghost-fifo: %s\n", problem);
+		return 1;
+	}
 	return supervise(session, &o);
 }

@@ -43,6 +43,14 @@ GHOST_API const char *ghost_txn_state_name(int32_t state);
 GHOST_API const char *ghost_hint(int err);
 
 /**
+ * ghost_fs_problem() - why ghostfs cannot be used
+ * @root: mount point, or NULL
+ *
+ * Return: the reason and the next step, or NULL if it can.
+ */
+GHOST_API const char *ghost_fs_problem(const char *root);
+
+/**
  * ghost_parse_cpus() - parse a CPU list such as "0-3,7"
  * @list: text; an empty one is an empty set
  * @cpus: receives the CPUs, ascending

@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* ghostctl: create, look at, use and destroy enclaves. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ghostctl.h"
+
+struct args {
+	bool json;
+	unsigned long id;
+	unsigned long timeout_ms;
+	const char *cpus;
+	int nr;			/* arguments that are no options */
+	char **rest;
+};
+
+struct command {
+	const char *name;
+	const char *usage;
+	const char *help;
+	const char *options;	/* letters of struct option it takes */
+	int (*run)(struct args *a);
+};
+
+int complain(const char *what, unsigned long id, int err)
+{
+	const char *hint = ghost_hint(err);
+
+	fprintf(stderr, "ghostctl: enclave %lu: %s: %s\n", id, what,
+		strerror(-err));
+	if (hint)
+		fprintf(stderr, "  %s\n", hint);
+	return 1;
+}
+
+void json_string(const char *text)
+{
+	putchar('"');
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			printf("\\%c", c);
+		else if (c < ' ' || c > '~')
+			printf("\\u%04x", c);
+		else
+			putchar(c);
+	}
+	putchar('"');
+}
+
+static bool parse_number(const char *text, unsigned long *n)
+{
+	char *end;
+
+	errno = 0;
+	*n = strtoul(text, &end, 10);
+	return *text >= '0' && *text <= '9' && !*end && !errno;
+}
+
+static int create(struct args *a)
+{
+	struct ghost_enclave_options o = {
+		.id = a->id,
+		.cpus = a->cpus,
+		.runnable_timeout_ms = a->timeout_ms,
+	};
+	struct ghost_enclave *e;
+	int err;
+
+	if (!a->cpus || !*a->cpus) {
+		fputs("ghostctl: create needs --cpus LIST, for instance 1-2\n",
+		      stderr);
+		return EXIT_USAGE;
+	}
+	err = ghost_enclave_create(&e, &o);
+	if (err) {
+		const char *hint = ghost_hint(err);
+
+		fprintf(stderr, "ghostctl: cannot create: %s: %s\n", o.failed,
+			strerror(-err));
+		if (hint)
+			fprintf(stderr, "  %s\n", hint);
+		return 1;
+	}
+	printf(a->json ? "{\"id\":%lu}\n" : "%lu\n", ghost_enclave_id(e));
+	ghost_enclave_close(e);
+	return 0;
+}
+
+static int destroy(struct args *a)
+{
+	int dir, ctl, err;
+
+	dir = ghost_fs_open_dir(NULL, a->id);
+	ctl = dir < 0 ? dir : ghost_fs_open(dir, "ctl", O_WRONLY);
+	err = ctl < 0 ? ctl : ghost_fs_destroy(ctl);
+	return err ? complain("cannot destroy it", a->id, err) : 0;
+}
+
+static int list(struct args *a)
+{
+	return list_enclaves(a->json);
+}
+
+static int show(struct args *a)
+{
+	return show_enclave(a->id, a->json);
+}
+
+static int add(struct args *a)
+{
+	if (!a->nr) {
+		fputs("ghostctl: add needs at least one PID\n", stderr);
+		return EXIT_USAGE;
+	}
+	return add_processes(a->id, a->nr, a->rest, a->json);
+}
+
+static int run(struct args *a)
+{
+	if (!a->nr) {
+		fputs("ghostctl: run needs a command, for instance\n"
+		      "  ghostctl run 1 -- sleep 1\n", stderr);
+		return EXIT_USAGE;
+	}
+	return run_command(a->id, a->rest);
+}
+
+/* An upper-case I among the options: the command takes an ID. */
+static const struct command commands[] = {
+	{ "create", "create [--id N] --cpus LIST [--timeout MS]",
+	  "Create an enclave on these CPUs; print its number. It takes tasks\n"
+	  "at once, but they run only when an agent schedules it, for instance\n"
+	  "ghost-fifo --enclave N. With --timeout the kernel destroys it when a\n"
+	  "task has waited so long.", "jict", create },
+	{ "destroy", "destroy ID",
+	  "Destroy an enclave. Its tasks go back to the normal scheduler, its\n"
+	  "agents are killed.", "I", destroy },
+	{ "list", "list", "List all enclaves.", "j", list },
+	{ "show", "show ID",
+	  "Show status, tunables, agents and tasks of an enclave.", "jI",
+	  show },
+	{ "add", "add ID PID...",
+	  "Move all threads of these processes into an enclave. What they fork\n"
+	  "later is in it too.", "jI", add },
+	{ "run", "run ID -- COMMAND [ARG]...",
+	  "Join an enclave, then become COMMAND. Its exit status is ours; 127\n"
+	  "and 126 mean that it was not found or could not be run.", "I", run },
+};
+
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static void usage(FILE *out)
+{
+	size_t i;
+
+	fputs("usage: ghostctl COMMAND ...\n\n", out);
+	for (i = 0; i < NR_COMMANDS; i++)
+		fprintf(out, "  %s\n", commands[i].usage);
+	fputs("\nID is N of /sys/fs/ghost/enclave_N. create, list, show and add take\n"
+	      "--json. ghostctl COMMAND --help says more.\n", out);
+}
+
+static int command_usage(const struct command *c)
+{
+	fprintf(stderr, "usage: ghostctl %s\ntry: ghostctl %s --help\n",
+		c->usage, c->name);
+	return EXIT_USAGE;
+}
+
+static int bad_number(const char *text)
+{
+	fprintf(stderr, "ghostctl: '%s' is not a number\n", text);
+	return EXIT_USAGE;
+}
+
+static int run_with_args(const struct command *c, int argc, char **argv)
+{
+	static const struct option longs[] = {
+		{ "json", no_argument, NULL, 'j' },
+		{ "id", required_argument, NULL, 'i' },
+		{ "cpus", required_argument, NULL, 'c' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 }
+	};
+	struct args a = { 0 };
+	const char *problem;
+	int opt;
+
+	/* "+": options of the command of "run" are not ours. */
+	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
+		if (opt == 'h') {
+			printf("usage: ghostctl %s\n\n%s\n", c->usage, c->help);
+			return 0;
+		}
+		if (opt == '?' || !strchr(c->options, opt))
+			return command_usage(c);
+		if (opt == 'j')
+			a.json = true;
+		else if (opt == 'c')
+			a.cpus = optarg;
+		else if (!parse_number(optarg,
+				       opt == 'i' ? &a.id : &a.timeout_ms))
+			return bad_number(optarg);
+	}
+	if (strchr(c->options, 'I')) {
+		if (optind == argc)
+			return command_usage(c);
+		if (!parse_number(argv[optind], &a.id))
+			return bad_number(argv[optind]);
+		optind++;
+		/* Options may follow the ID, too. */
+		if (optind < argc && !strcmp(argv[optind], "--json") &&
+		    strchr(c->options, 'j')) {
+			a.json = true;
+			optind++;
+		}
+		if (optind < argc && !strcmp(argv[optind], "--"))
+			optind++;
+	}
+	a.nr = argc - optind;
+	a.rest = argv + optind;
+	if (a.nr && c->run != add && c->run != run)
+		return command_usage(c);
+	problem = ghost_fs_problem(NULL);
+	if (problem) {
+		fprintf(stderr, "ghostctl: %s\n", problem);
+		return 1;
+	}
+	return c->run(&a);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+			 !strcmp(argv[1], "help"))) {
+		usage(stdout);
+		return 0;
+	}
+	for (i = 0; argc > 1 && i < NR_COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return run_with_args(&commands[i], argc - 1, argv + 1);
+	if (argc > 1)
+		fprintf(stderr, "ghostctl: no command '%s'\n", argv[1]);
+	usage(stderr);
+	return EXIT_USAGE;
+}
