@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The front door: short names for the scripts, which take more options.
+
+BUILD := $(CURDIR)/build
+VARIANT ?= default
+CPUS ?= 4
+export KERNEL_SRC KERNEL_TARBALL KERNEL_VERSION KERNEL_SHA256
+
+RUN_ARGS = $(if $(MEMORY),--memory $(MEMORY)) $(foreach f,$(FILES),--file $(f)) \
+	--variant $(VARIANT) $(RUN)
+
+help:
+	@echo 'make demo       see SCHED_GHOST schedule real programs, in a virtual machine'
+	@echo 'make test       run all tests in virtual machines of 2 and of 4 CPUs'
+	@echo 'make shell      a prompt in the virtual machine'
+	@echo
+	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'
+	@echo 'make user       library, agents, tools and tests, in build/user'
+	@echo 'make initramfs  the root file system of the virtual machine'
+	@echo 'make clean      remove what was built; distclean: the kernel source, too'
+	@echo
+	@echo 'Each of them builds what it needs. Variables that may be set:'
+	@echo '  VARIANT=default|lockdep|kasan   which kernel'
+	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
+	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
+	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
+	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
+	@echo '  KERNEL_SRC=DIR, KERNEL_TARBALL=FILE or KERNEL_VERSION=6.12.N with'
+	@echo '  KERNEL_SHA256=SUM               the kernel source (Debian'"'"'s package)'
+
+demo: initramfs
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --timeout 300 --name demo \
+		-- /usr/lib/ghost/demo
+
+test: initramfs
+	@qemu/test.sh $(if $(TEST_CPUS),--cpus "$(TEST_CPUS)") \
+		$(if $(ONLY),--only '$(ONLY)') $(RUN_ARGS)
+
+shell: initramfs
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --name shell
+
+deps:
+	@scripts/deps.sh
+
+kernel: deps
+	@scripts/build-kernel.sh --variant $(VARIANT)
+
+user: kernel $(BUILD)/user/bin/demo-sleepers
+	@$(MAKE) --no-print-directory -C userspace O=$(BUILD)/user
+	@$(MAKE) --no-print-directory -C tests O=$(BUILD)/user
+
+$(BUILD)/user/bin/demo-sleepers: qemu/demo-sleepers.c | deps
+	@mkdir -p $(@D)
+	@$(CC) -O2 -Wall -Wextra -static -pthread -o $@ $<
+
+initramfs: user
+	@qemu/initramfs.sh
+
+clean:
+	rm -rf $(BUILD)/kernel-* $(BUILD)/user $(BUILD)/initramfs.cpio \
+		$(BUILD)/logs $(BUILD)/accel
+
+distclean:
+	rm -rf $(BUILD)
+
+.PHONY: help demo test shell deps kernel user initramfs clean distclean

@@ -1,0 +1,166 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs the test programs of /usr/lib/ghost/tests in the guest, one after the
+# other: run-tests [--after NAME] [PATTERN]. A program fails when a test of it
+# fails, when it prints other than what its plan says, when its exit status says
+# so, when it takes too long (120 s, or what NAME.timeout says) and when the
+# kernel complained while it ran.
+#
+# For the host it writes to $GHOST_RESULT:
+#	start NAME
+#	done NAME PASSED FAILED SKIPPED REASON...
+
+cd /usr/lib/ghost/tests || exit 1
+
+after=
+if [ "$1" = --after ]; then
+	after=$2
+	shift 2
+fi
+pattern=${1:-*}
+complaint='WARNING: |BUG: |Oops|UBSAN: |Kernel panic|general protection fault|'
+complaint=$complaint'INFO: rcu|rcu: .*(stall|detected)|INFO: task .* blocked|'
+complaint=$complaint'possible recursive|possible circular|suspicious RCU|'
+complaint=$complaint'inconsistent lock|soft lockup|hard LOCKUP|workqueue lockup|'
+complaint=$complaint'bad unlock balance|held lock freed|refcount_t: |'
+complaint=$complaint'scheduling while atomic|sleeping function called|DEBUG_LOCKS'
+out=/tmp/test.out
+log=/tmp/test.dmesg
+
+# Prints what the kernel complained of since the last call.
+kernel_complaints()
+{
+	dmesg -c >$log
+	grep -E "$complaint" $log
+}
+
+# Reads TAP, prints "PASSED FAILED SKIPPED" and a reason when the plan is broken.
+read_tap()
+{
+	awk '
+	/^1\.\.[0-9]+/ { plan = substr($1, 4) + 0; planned = 1
+		if (plan == 0) skip++
+		next }
+	/^ok/ { n++; if (toupper($0) ~ /# *SKIP/) skip++; else pass++; next }
+	/^not ok/ { n++; fail++; next }
+	/^Bail out!/ { fail++; why = $0 }
+	END {
+		if (!planned)
+			why = "no plan printed"
+		else if (n + 0 != plan)
+			why = "planned " plan " tests, reported " n + 0
+		if (why != "" && fail + 0 == 0)
+			fail = 1
+		printf "%d %d %d %s\n", pass, fail, skip, why
+	}' "$1"
+}
+
+# Runs $1 in a session of its own for at most $2 seconds and leaves none of its
+# processes behind. The status is 137 when time was up. A program that cannot
+# even be killed takes the guest with it, so that the host sees it.
+run_limited()
+{
+	setsid "./$1" </dev/null >$out 2>&1 &
+	pid=$!
+	setsid sh -c "
+		sleep $2
+		kill -9 -$pid
+		sleep 30
+		echo '$1 cannot be killed; the blocked tasks:'
+		dmesg -n 8
+		echo w >/proc/sysrq-trigger
+		echo l >/proc/sysrq-trigger
+		cat $out
+		poweroff -f" &
+	timer=$!
+	wait $pid
+	status=$?
+	# the timer may not have come as far as having a group of its own
+	for target in $timer -$timer -$pid; do
+		kill -9 "$target"
+	done 2>/dev/null
+	wait $timer 2>/dev/null
+	return $status
+}
+
+destroy_leftovers()
+{
+	for dir in /sys/fs/ghost/enclave_*; do
+		[ -d "$dir" ] || continue
+		echo "# $1 left ${dir##*/} behind"
+		echo destroy >"$dir/ctl"
+	done
+}
+
+all_fine=0
+report()
+{
+	echo "done $*" >"$GHOST_RESULT"
+	name=$1 passed=$2 failed=$3 skipped=$4
+	shift 4
+	if [ "$failed" -gt 0 ]; then
+		all_fine=1
+		echo "FAIL  $name: $failed failed, $passed passed, $skipped skipped ($*)"
+	elif [ "$passed" -gt 0 ]; then
+		echo "PASS  $name: $passed passed, $skipped skipped ($*)"
+	else
+		echo "SKIP  $name ($*)"
+	fi
+}
+
+if [ -z "$after" ]; then
+	echo "start boot" >"$GHOST_RESULT"
+	if kernel_complaints; then
+		cat $log
+		report boot 0 1 0 "the kernel complained while it booted"
+	else
+		report boot 1 0 0 "the kernel log is clean"
+	fi
+fi
+
+find . -type f -perm -100 | sed 's,^\./,,' | sort >/tmp/tests
+while read -r name; do
+	if [ -n "$after" ]; then
+		[ "$name" != "$after" ] || after=
+		continue
+	fi
+	# shellcheck disable=SC2254
+	case $name in
+	$pattern) ;;
+	*) continue ;;
+	esac
+
+	limit=120
+	[ ! -f "$name.timeout" ] || limit=$(sed 's/[^0-9]//g' "$name.timeout")
+	echo "start $name" >"$GHOST_RESULT"
+	begin=$(date +%s)
+	run_limited "$name" "$limit"
+	status=$?
+	took=$(($(date +%s) - begin))
+	destroy_leftovers "$name"
+
+	read -r passed failed skipped why <<-END
+	$(read_tap $out)
+	END
+	if [ $status -eq 137 ] && [ $took -ge "$limit" ]; then
+		why="stopped after its time limit of $limit s"
+		[ "$failed" -gt 0 ] || failed=1
+	elif [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then
+		failed=1
+		why="exit status $status"
+	fi
+	complaints=$(kernel_complaints)
+	if [ -n "$complaints" ]; then
+		failed=$((failed + 1))
+		why="${why:+$why; }the kernel complained"
+	fi
+	if [ "$failed" -gt 0 ]; then
+		sed 's/^/    /' $out
+		[ -z "$complaints" ] || sed 's/^/    kernel: /' $log
+	else
+		grep -iE '^ok.*# *skip|^1\.\.0' $out | sed 's/^/    /'
+	fi
+	report "$name" "$passed" "$failed" "$skipped" "$why${why:+, }$took s"
+done </tmp/tests
+exit $all_fine

@@ -1,0 +1,92 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# test.sh [--cpus "N..."] [--only PATTERN] [OPTION of run.sh]...
+#
+# Runs the test programs in the guest, once for each number of CPUs ("2 4"), and
+# ends in one line: N passed, N failed, N skipped. PATTERN is a shell pattern for
+# names like kernel/abi. A guest that dies or hangs is a failure of the program
+# that ran; a new guest goes on behind it. No test run is a failure, too.
+
+. "$(dirname "$0")/../scripts/common.sh"
+
+cpu_counts="2 4"
+pattern='*'
+run_args=()
+while [ $# -gt 0 ]; do
+	[ $# -ge 2 ] || { usage; exit 2; }
+	case $1 in
+	--cpus) cpu_counts=$2 ;;
+	--only) pattern=$2 ;;
+	*) run_args+=("$1" "$2") ;;
+	esac
+	shift 2
+done
+
+passed=0
+failed=0
+skipped=0
+failures=()
+
+# Adds what the result file $1 says to the sums; $2 says which guest it was.
+# Sets $lost to the program that had not ended when the guest was gone and counts
+# the programs in $programs.
+count_results()
+{
+	local word name p f s why
+
+	lost=
+	while read -r word name p f s why; do
+		case $word in
+		start) lost=$name ;;
+		done)
+			lost=
+			[ "$name" = boot ] || programs=$((programs + 1))
+			passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+			[ "$f" -eq 0 ] || failures+=("$name ($2): $why") ;;
+		esac
+	done <"$1"
+}
+
+# A failure that is none of a test program's own.
+add_failure()
+{
+	failed=$((failed + 1))
+	failures+=("$1")
+}
+
+for cpus in $cpu_counts; do
+	after=()
+	programs=0
+	failed_before=$failed
+	while :; do
+		name=test-$cpus-cpus
+		status=0
+		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 3600 --name "$name" \
+			"${run_args[@]}" -- \
+			/usr/lib/ghost/run-tests "${after[@]}" "$pattern" || status=$?
+		[ $status -ne 130 ] || exit 130
+		[ -s "$BUILD/logs/$name.result" ] ||
+			die "the guest did not start"
+		count_results "$BUILD/logs/$name.result" "$cpus CPUs"
+		[ $status -eq 124 ] || [ $status -eq 125 ] || break
+		why=$([ $status -eq 124 ] && echo "the guest hung" || echo "the guest died")
+		add_failure "${lost:-boot} ($cpus CPUs): $why"
+		mv "$BUILD/logs/$name.log" "$BUILD/logs/$name-${why##* }-$failed.log"
+		[ -n "$lost" ] || break
+		[ "$lost" = boot ] || programs=$((programs + 1))
+		after=(--after "$lost")
+	done
+	if [ $programs -eq 0 ]; then
+		add_failure "no test program ran with $cpus CPUs (names like '$pattern')"
+	elif [ "$status" -ne 0 ] && [ $failed -eq $failed_before ]; then
+		add_failure "the runner in the guest with $cpus CPUs: status $status"
+	fi
+done
+
+if [ ${#failures[@]} -gt 0 ]; then
+	printf '\nWhat failed:\n'
+	printf '  %s\n' "${failures[@]}"
+fi
+printf '\n%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+[ $failed -eq 0 ]
