@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * SCHED_GHOST: what the rest of the kernel knows of it.
+ */
+#ifndef _LINUX_GHOST_H
+#define _LINUX_GHOST_H
+
+#include <linux/atomic.h>
+#include <linux/list.h>
+#include <linux/types.h>
+
+struct ghost_enclave;
+struct ghost_join;
+struct ghost_queue;
+struct ghost_status_word;
+struct ghost_sw_region;
+struct pid;
+struct pid_namespace;
+struct seq_file;
+struct task_struct;
+
+#ifdef CONFIG_SCHED_CLASS_GHOST
+
+/**
+ * struct sched_ghost_entity - what a task carries for SCHED_GHOST
+ * @gtid: task id, assigned at first use and never changed (cmpxchg)
+ * @join: enclave that the next setscheduler of this thread joins its target
+ *	to; private to the thread
+ * @enclave: enclave of a member or agent, counted
+ * @queue: where the task's messages go, counted; may be NULL
+ * @region: region that holds @sw
+ * @sw: status word while a member or agent, else NULL
+ * @last_runnable: monotonic ns since when the task waits, 0 while it does not
+ * @excused: the enclave's excused time when the wait began, ns
+ * @run_node: in rq->ghost.tasks while queued
+ * @task_node: in the enclave's list of announced members (enclave lock)
+ * @lost_node: in the enclave's list of tasks that lost a message
+ *	(enclave lock)
+ * @hash_node: in the gtid hash (hash lock, RCU)
+ * @gate_node: in the gating enclave's list (enclave lock)
+ * @gate: enclave whose departed status word gates the messages
+ * @saved_barrier: where the next incarnation goes on counting
+ * @barrier: sequence number, copied to @sw
+ * @last_ran_cpu: CPU before the last wake-up (p->pi_lock)
+ * @wake_up_cpu: CPU chosen for it (p->pi_lock)
+ * @waker_cpu: CPU that woke (p->pi_lock)
+ * @view: what the queue last received, enum ghost_view
+ * @pending: messages owed at the next schedule, GHOST_PEND_*
+ * @flags: GHOST_TF_*
+ * @psi_asleep: PSI was told that the parked agent sleeps
+ *
+ * Unless stated otherwise the fields are written under the task's rq lock.
+ */
+struct sched_ghost_entity {
+	atomic64_t			gtid;
+	struct ghost_join		*join;
+	struct ghost_enclave		*enclave;
+	struct ghost_queue		*queue;
+	struct ghost_sw_region		*region;
+	struct ghost_status_word	*sw;
+	u64				last_runnable;
+	u64				excused;
+	struct list_head		run_node;
+	struct list_head		task_node;
+	struct list_head		lost_node;
+	struct hlist_node		hash_node;
+	struct list_head		gate_node;
+	struct ghost_enclave		*gate;
+	u32				saved_barrier;
+	u32				barrier;
+	int				last_ran_cpu;
+	int				wake_up_cpu;
+	int				waker_cpu;
+	u8				view;
+	u8				pending;
+	u8				flags;
+	bool				psi_asleep;
+};
+
+bool ghost_agent_parked(struct task_struct *p);
+int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
+		    struct pid *pid, struct task_struct *p);
+
+#else /* !CONFIG_SCHED_CLASS_GHOST */
+
+static inline bool ghost_agent_parked(struct task_struct *p) { return false; }
+
+#endif /* CONFIG_SCHED_CLASS_GHOST */
+#endif /* _LINUX_GHOST_H */

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: agents: becoming one, parking in RUN, being woken, leaving.
+ *
+ * The handshake that loses no wake-up. Parker: store parked, full barrier,
+ * compare the agent barrier. Waker: increment the agent barrier (full
+ * barrier), test parked. Either the comparison sees the increment, or the
+ * waker sees parked and leaves a wakereq, which the next __ghost_decide() of
+ * that CPU consumes.
+ */
+#include <linux/file.h>
+#include "ghost.h"
+
+static void psi_agent_wakes(struct task_struct *agent)
+{
+#ifdef CONFIG_PSI
+	if (!static_branch_likely(&psi_disabled))
+		psi_task_change(agent, 0, TSK_RUNNING);
+#endif
+}
+
+/* Copy the agent barrier to the status word. rq lock held. */
+void ghost_agent_sync(struct rq *rq)
+{
+	struct task_struct *agent = rq->ghost.agent;
+
+	agent->ghost.barrier = atomic_read(&rq->ghost.abarrier);
+	smp_store_release(&agent->ghost.sw->barrier, agent->ghost.barrier);
+}
+
+void ghost_agent_park(struct rq *rq)
+{
+	WRITE_ONCE(rq->ghost.parked, true);
+	ghost_count(rq, rq->ghost.agent, false);
+	rq->ghost.hog_since = 0;
+	/* Pairs with the atomic increment in ghost_wake_agent(). */
+	smp_mb();
+}
+
+void ghost_agent_unpark(struct rq *rq)
+{
+	struct task_struct *agent = rq->ghost.agent;
+
+	if (!rq->ghost.parked)
+		return;
+
+	WRITE_ONCE(rq->ghost.parked, false);
+	if (task_on_rq_queued(agent))
+		ghost_count(rq, agent, true);
+	if (agent->ghost.psi_asleep) {
+		agent->ghost.psi_asleep = false;
+		psi_agent_wakes(agent);
+	}
+	ghost_agent_sync(rq);
+}
+
+/* Consume wake requests; will the agent run? rq lock held. */
+bool ghost_agent_ready(struct rq *rq)
+{
+	struct ghost_rq *g = &rq->ghost;
+
+	if (!g->agent || !task_on_rq_queued(g->agent))
+		return false;
+	if (g->parked && ((READ_ONCE(g->wakereq) && xchg(&g->wakereq, 0)) ||
+			  signal_pending(g->agent)))
+		ghost_agent_unpark(rq);
+	return !g->parked;
+}
+
+/* Run the agent: an edge asked for by run flags, AGENT gtid or ping. */
+void ghost_agent_schedule(struct rq *rq)
+{
+	if (!rq->ghost.agent)
+		return;
+
+	atomic_inc(&rq->ghost.abarrier);
+	ghost_agent_sync(rq);
+	ghost_agent_unpark(rq);
+	resched_curr(rq);
+}
+
+/* Make @cpu pass __schedule(), or look at its wakereq and transaction. */
+void ghost_kick_cpu(int cpu)
+{
+	if (cpu == smp_processor_id()) {
+		set_tsk_need_resched(rcu_dereference_raw(this_rq()->curr));
+		set_preempt_need_resched();
+		return;
+	}
+	if (cpu_online(cpu))
+		irq_work_queue_on(&cpu_rq(cpu)->ghost.work, cpu);
+}
+
+/**
+ * ghost_wake_agent - un-park the agent of a CPU
+ * @cpu: which
+ *
+ * Context: interrupts off; any rq lock may be held.
+ */
+void ghost_wake_agent(int cpu)
+{
+	struct ghost_rq *g = &cpu_rq(cpu)->ghost;
+
+	/* Full barrier, pairs with ghost_agent_park(). */
+	atomic_inc_return(&g->abarrier);
+	if (!READ_ONCE(g->parked) || cmpxchg(&g->wakereq, 0, 1))
+		return;
+	ghost_kick_cpu(cpu);
+}
+
+/* A signal for an agent: parked it is TASK_RUNNING and sees no wake-up. */
+void __ghost_kick_agent(struct task_struct *p)
+{
+	unsigned long flags;
+	int cpu = task_cpu(p);
+
+	if (!READ_ONCE(cpu_rq(cpu)->ghost.parked))
+		return;
+	local_irq_save(flags);
+	cmpxchg(&cpu_rq(cpu)->ghost.wakereq, 0, 1);
+	ghost_kick_cpu(cpu);
+	local_irq_restore(flags);
+}
+
+/* The setscheduler path of a new agent. pi and rq lock held, p is current. */
+int ghost_agent_register(struct rq *rq, struct task_struct *p,
+			 struct ghost_join *join)
+{
+	struct ghost_enclave *e = join->enclave;
+	struct ghost_queue *q;
+	int ret;
+
+	if (cpu_of(rq) != join->cpu || p->pi_top_task)
+		return -EINVAL;
+	if (rq->ghost.agent)
+		return -EBUSY;
+
+	raw_spin_lock(&e->lock);
+	ret = -ENODEV;
+	if (rcu_access_pointer(rq->ghost.enclave) != e)
+		goto unlock;
+	q = join->queue ?: e->default_queue;
+	ret = -ENXIO;
+	if (!q)
+		goto unlock;
+	ret = -EXDEV;
+	if (e->dying)
+		goto unlock;
+	ret = -EINVAL;
+	if (p->ghost.gate && p->ghost.gate->abi != e->abi)
+		goto unlock;
+	ret = ghost_sw_alloc(e, p);
+	if (ret)
+		goto unlock;
+
+	refcount_inc(&q->ref);
+	p->ghost.queue = q;
+	p->ghost.enclave = e;
+	ghost_enclave_get(e);
+	get_task_struct(p);
+	rq->ghost.parked = false;
+	WRITE_ONCE(rq->ghost.agent, p);
+unlock:
+	raw_spin_unlock(&e->lock);
+	if (!ret)
+		ghost_txn_kill(rq);
+	return ret;
+}
+
+/* The agent is dead: leave the CPU. pi and rq lock held. */
+void ghost_agent_exit(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+	struct ghost_rq *g = &rq->ghost;
+
+	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
+	ghost_unlatch(rq);
+
+	raw_spin_lock(&e->lock);
+	WRITE_ONCE(g->agent, NULL);
+	WRITE_ONCE(g->parked, false);
+	WRITE_ONCE(g->wakereq, 0);
+	g->run_flags = 0;
+	g->hog_since = 0;
+	atomic_set(&g->abarrier, 0);
+	raw_spin_unlock(&e->lock);
+	ghost_txn_kill(rq);
+	if (READ_ONCE(e->dying))
+		ghost_enclave_unpublish(e, cpu_of(rq));
+}
+
+static void restore_affinity(const struct cpumask *old)
+{
+	cpumask_var_t allowed;
+
+	if (!alloc_cpumask_var(&allowed, GFP_KERNEL))
+		return;
+	cpuset_cpus_allowed(current, allowed);
+	if (cpumask_and(allowed, allowed, old))
+		set_cpus_allowed_ptr(current, allowed);
+	else
+		set_cpus_allowed_ptr(current, old);
+	free_cpumask_var(allowed);
+}
+
+/**
+ * ghost_become_agent - make the calling thread the agent of a CPU
+ * @e: enclave
+ * @cpu: CPU of the enclave
+ * @qfd: queue for the CPU's messages, -1 for the enclave's default queue
+ *
+ * Context: process.
+ * Return: 0 or a negative errno, see the table of "become agent".
+ */
+int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd)
+{
+	struct sched_param param = { .sched_priority = 0 };
+	struct ghost_join join = { .enclave = e, .cpu = cpu };
+	cpumask_var_t old;
+	int ret;
+
+	if (qfd < -1)
+		return -EBADF;
+	if (cpu < 0 || cpu >= nr_cpu_ids)
+		return -EINVAL;
+	if (ghost_agent(current))
+		return -EINVAL;
+	if (!alloc_cpumask_var(&old, GFP_KERNEL))
+		return -ENOMEM;
+
+	cpumask_copy(old, current->cpus_ptr);
+	ret = cpu_active(cpu) ? set_cpus_allowed_ptr(current, cpumask_of(cpu)) :
+		-EINVAL;
+	if (ret)
+		goto out;
+
+	ret = -EPERM;
+	if (!capable(CAP_SYS_NICE))
+		goto restore;
+	if (qfd >= 0) {
+		ret = -EBADF;
+		join.queue = ghost_queue_fdget(qfd);
+		if (!join.queue)
+			goto restore;
+		ret = -EINVAL;
+		if (READ_ONCE(join.queue->enclave) != e)
+			goto restore;
+	}
+
+	current->ghost.join = &join;
+	ret = sched_setscheduler_nocheck(current, SCHED_GHOST | SCHED_RESET_ON_FORK,
+					 &param);
+	current->ghost.join = NULL;
+restore:
+	ghost_queue_put(join.queue);
+	/*
+	 * While another agent leaves the CPU, the successor tries again and
+	 * again: it stays where it is.
+	 */
+	if (ret && !(ret == -EBUSY && !READ_ONCE(e->online)))
+		restore_affinity(old);
+out:
+	free_cpumask_var(old);
+	return ret;
+}
+
+static int ping(struct ghost_ioc_run *arg)
+{
+	struct rq *rq = cpu_rq(arg->run_cpu);
+	struct rq_flags rf;
+	int ret = -EINVAL;
+
+	rq_lock_irqsave(rq, &rf);
+	update_rq_clock(rq);
+	if (rq->ghost.agent && same_thread_group(rq->ghost.agent, current)) {
+		atomic_inc(&rq->ghost.abarrier);
+		ghost_agent_schedule(rq);
+		ret = 0;
+	}
+	rq_unlock_irqrestore(rq, &rf);
+	return ret;
+}
+
+static int yield_cpu(struct ghost_ioc_run *arg)
+{
+	struct rq_flags rf;
+	struct rq *rq;
+
+	if (!ghost_agent(current) || arg->run_cpu != task_cpu(current))
+		return -EINVAL;
+
+	ghost_resend_lost(current->ghost.enclave);
+
+	rq = this_rq_lock_irq(&rf);
+	update_rq_clock(rq);
+	ghost_agent_park(rq);
+	if ((u32)atomic_read(&rq->ghost.abarrier) != arg->agent_barrier) {
+		ghost_agent_unpark(rq);
+		rq_unlock_irq(rq, &rf);
+		return -ESTALE;
+	}
+	rq->ghost.run_flags = arg->run_flags;
+	rq->ghost.kick = false;
+	rq->ghost.cpu_seqnum++;
+	rq_unlock_irq(rq, &rf);
+
+	schedule();
+	return 0;
+}
+
+int ghost_run(struct ghost_ioc_run *arg)
+{
+	if (arg->run_cpu < 0 || arg->run_cpu >= nr_cpu_ids ||
+	    !cpu_online(arg->run_cpu))
+		return -EINVAL;
+	if ((arg->run_flags & ~RTLA_ON_IDLE) || (arg->run_flags && arg->gtid < 0))
+		return -EINVAL;
+
+	if (arg->gtid == GHOST_AGENT_GTID)
+		return ping(arg);
+	if (arg->gtid == GHOST_NULL_GTID)
+		return yield_cpu(arg);
+	return -EINVAL;
+}

@@ -1,0 +1,497 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: the two classes and the hooks of __schedule().
+ *
+ * Agents and tasks both have ghost_sched_class. ghost_agent_sched_class sits
+ * below stop and only picks the agent. A schedule on a CPU of an enclave runs
+ * in this order:
+ *
+ *	__ghost_prologue()	messages owed by prev, pending transaction; may
+ *				drop the rq lock
+ *	prev_balance()		the other classes; may drop the rq lock
+ *	__ghost_decide()	agent or not, PREEMPT; never drops the lock
+ *	pick_task()		both classes; only reads
+ *	__ghost_switch()	what is left to say when prev != next
+ */
+#include "ghost.h"
+
+DEFINE_STATIC_KEY_FALSE(ghost_key);
+
+/*
+ * The one place that changes the count: a task counts while latched or
+ * running, an agent while queued and not parked. rq lock held.
+ */
+void ghost_count(struct rq *rq, struct task_struct *p, bool on)
+{
+	if (on == !!(p->ghost.flags & GHOST_TF_COUNTED))
+		return;
+
+	p->ghost.flags ^= GHOST_TF_COUNTED;
+	if (on)
+		add_nr_running(rq, 1);
+	else
+		sub_nr_running(rq, 1);
+}
+
+/*
+ * Does a thread of another class really want this CPU? Delayed-dequeue fair
+ * tasks, the fair server's own entity and sched_ext tasks that wait in a
+ * shared queue are counted by nr_running, but would not be picked here.
+ */
+bool ghost_others(struct rq *rq)
+{
+	if (sched_stop_runnable(rq) || sched_rt_runnable(rq) ||
+	    rq->cfs.h_nr_runnable)
+		return true;
+	if (rq->dl.dl_nr_running > !RB_EMPTY_NODE(&rq->fair_server.rb_node))
+		return true;
+#ifdef CONFIG_SCHED_CLASS_EXT
+	if (scx_enabled() && (rq->scx.local_dsq.nr ||
+			      (rq->scx.flags & SCX_RQ_BAL_KEEP)))
+		return true;
+#endif
+	return false;
+}
+
+/* Both rq locks held; neither a pi_lock nor the affinity matters. */
+void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p)
+{
+	deactivate_task(src, p, 0);
+	set_task_cpu(p, cpu_of(dst));
+	activate_task(dst, p, 0);
+}
+
+/* Take the latch away and tell the policy. rq lock held. */
+void ghost_unlatch(struct rq *rq)
+{
+	struct task_struct *p = rq->ghost.latched;
+
+	if (!p)
+		return;
+
+	rq->ghost.latched = NULL;
+	rq->ghost.run_flags &= ~(ELIDE_PREEMPT | SEND_TASK_ON_CPU);
+	if (p == rq->idle)
+		return;
+
+	ghost_count(rq, p, false);
+	ghost_msg_preempt(rq, p, true);
+	ghost_wake_for(p);
+	if (rq->ghost.run_flags & RTLA_ON_PREEMPT)
+		ghost_agent_schedule(rq);
+}
+
+/* Make @p (NULL: nothing) the next to run here. rq lock held. */
+void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags)
+{
+	if (rq->ghost.latched != p)
+		ghost_unlatch(rq);
+
+	rq->ghost.latched = p;
+	rq->ghost.kick = false;
+	rq->ghost.run_flags = run_flags;
+	rq->ghost.cpu_seqnum++;
+	if (p && p != rq->idle)
+		ghost_count(rq, p, true);
+}
+
+static void preempt_prev(struct rq *rq, struct task_struct *prev)
+{
+	rq->ghost.check_preempt = false;
+	rq->ghost.kick = true;
+	ghost_msg_preempt(rq, prev, false);
+	ghost_wake_for(prev);
+	if (rq->ghost.run_flags & RTLA_ON_PREEMPT)
+		ghost_agent_schedule(rq);
+}
+
+static void send_pending(struct rq *rq, struct task_struct *p)
+{
+	u8 pending = p->ghost.pending;
+
+	p->ghost.pending = 0;
+	if (pending & GHOST_PEND_NEW) {
+		ghost_announce(rq, p, task_on_rq_queued(p));
+		return;
+	}
+	if (pending & GHOST_PEND_WAKEUP)
+		ghost_msg_wakeup(p);
+	if (pending & GHOST_PEND_BLOCKED)
+		ghost_msg_blocked(rq, p);
+	else if (pending & GHOST_PEND_YIELD)
+		ghost_msg_yield(rq, p);
+	ghost_wake_for(p);
+}
+
+void __ghost_prologue(struct rq *rq, struct task_struct *prev,
+		      struct rq_flags *rf)
+{
+	struct ghost_rq *g = &rq->ghost;
+
+	g->check_preempt = false;
+	if (ghost_task(prev) && prev->ghost.sw) {
+		update_curr_common(rq);
+		if (prev->ghost.pending)
+			send_pending(rq, prev);
+		else
+			g->check_preempt = task_on_rq_queued(prev);
+	}
+
+	if (g->txn && !g->latched && g->parked && !ghost_others(rq))
+		ghost_txn_prologue(rq, rf);
+}
+
+/* Could prev go on running? rq lock held. */
+static bool keep_prev(struct rq *rq)
+{
+	struct task_struct *prev = rq->curr;
+
+	return ghost_task(prev) && !rq->ghost.kick && task_on_rq_queued(prev) &&
+		READ_ONCE(prev->__state) == TASK_RUNNING;
+}
+
+void __ghost_decide(struct rq *rq)
+{
+	struct ghost_rq *g = &rq->ghost;
+	struct task_struct *prev = rq->curr;
+	bool others = ghost_others(rq);
+	bool agent = ghost_agent_ready(rq);
+
+	/* The lock was dropped since the prologue: prev may have left. */
+	if (g->check_preempt && !(ghost_task(prev) && prev->ghost.sw &&
+				  task_on_rq_queued(prev) &&
+				  !prev->ghost.pending))
+		g->check_preempt = false;
+
+	if (agent || others) {
+		if (g->check_preempt)
+			preempt_prev(rq, prev);
+		if (others || !(g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT))
+			ghost_unlatch(rq);
+		if (!agent)
+			agent = ghost_agent_ready(rq);
+	}
+
+	if (!agent && !others) {
+		if (g->run_flags & ELIDE_PREEMPT) {
+			g->run_flags &= ~ELIDE_PREEMPT;
+			g->check_preempt = false;
+		}
+		if (g->latched)
+			return;
+		if (g->agent && keep_prev(rq)) {
+			g->check_preempt = false;
+			return;
+		}
+		if ((g->run_flags & RTLA_ON_IDLE) && g->agent &&
+		    task_on_rq_queued(g->agent)) {
+			ghost_agent_schedule(rq);
+			if (g->check_preempt)
+				preempt_prev(rq, prev);
+			agent = true;
+		}
+	}
+
+	if (agent) {
+		u32 boost = others ? GHOST_SW_BOOST_PRIO : 0;
+
+		if ((g->agent->ghost.sw->flags & GHOST_SW_BOOST_PRIO) != boost)
+			ghost_sw_set(g->agent, boost, GHOST_SW_BOOST_PRIO);
+	}
+	if (!agent || !others)
+		g->hog_since = 0;
+}
+
+void __ghost_switch(struct rq *rq, struct task_struct *prev,
+		    struct task_struct *next)
+{
+	struct ghost_rq *g = &rq->ghost;
+
+	if (ghost_class(prev) && prev->ghost.sw) {
+		if (ghost_task(prev)) {
+			if (prev->ghost.pending)
+				send_pending(rq, prev);
+			else if (g->check_preempt)
+				preempt_prev(rq, prev);
+		}
+		ghost_sw_set(prev, 0, GHOST_SW_TASK_ONCPU);
+	}
+	g->check_preempt = false;
+
+	if (g->latched == rq->idle && next == rq->idle)
+		g->latched = NULL;
+	if (g->latched && !(next == g->agent &&
+			    (g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT)))
+		ghost_unlatch(rq);
+
+	if ((g->run_flags & SEND_TASK_ON_CPU) && ghost_task(next)) {
+		g->run_flags &= ~SEND_TASK_ON_CPU;
+		ghost_msg_on_cpu(rq, next);
+	}
+}
+
+static struct task_struct *pick_task_ghost_agent(struct rq *rq)
+{
+	struct ghost_rq *g = &rq->ghost;
+
+	if (g->agent && !g->parked && task_on_rq_queued(g->agent))
+		return g->agent;
+	return NULL;
+}
+
+static struct task_struct *pick_task_ghost(struct rq *rq)
+{
+	if (!rq->ghost.agent)
+		return NULL;
+	if (rq->ghost.latched)
+		return rq->ghost.latched;
+	return keep_prev(rq) ? rq->curr : NULL;
+}
+
+static void start_waiting(struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+
+	p->ghost.excused = e ? READ_ONCE(e->excused) : 0;
+	WRITE_ONCE(p->ghost.last_runnable, ktime_get_mono_fast_ns());
+}
+
+static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
+{
+	if (p->ghost.flags & GHOST_TF_AGENT) {
+		if (flags & ENQUEUE_WAKEUP)
+			ghost_agent_unpark(rq);
+		ghost_count(rq, p, !rq->ghost.parked);
+		if (!rq->ghost.parked && rq->curr != p)
+			resched_curr(rq);
+		return;
+	}
+
+	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
+	if (!task_current(rq, p))
+		start_waiting(p);
+	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
+		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
+}
+
+static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
+{
+	if (p->ghost.flags & GHOST_TF_AGENT) {
+		ghost_count(rq, p, false);
+		return true;
+	}
+
+	if (task_current(rq, p))
+		update_curr_common(rq);
+	if (rq->ghost.latched == p)
+		ghost_unlatch(rq);
+	list_del_init(&p->ghost.run_node);
+	WRITE_ONCE(p->ghost.last_runnable, 0);
+	ghost_count(rq, p, false);
+
+	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
+		ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
+		p->ghost.pending |= GHOST_PEND_BLOCKED;
+		if (rq->ghost.run_flags & RTLA_ON_BLOCKED)
+			ghost_agent_schedule(rq);
+	}
+	return true;
+}
+
+static void yield_task_ghost(struct rq *rq)
+{
+	struct task_struct *p = rq->curr;
+
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		return;
+
+	rq->ghost.kick = true;
+	p->ghost.pending |= GHOST_PEND_YIELD;
+	if (rq->ghost.run_flags & RTLA_ON_YIELD)
+		ghost_agent_schedule(rq);
+}
+
+static void wakeup_preempt_ghost(struct rq *rq, struct task_struct *p, int flags)
+{
+}
+
+static void set_next_task_ghost(struct rq *rq, struct task_struct *p, bool first)
+{
+	struct ghost_rq *g = &rq->ghost;
+
+	p->se.exec_start = rq_clock_task(rq);
+	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
+		WRITE_ONCE(p->ghost.last_runnable, 0);
+		if (g->latched == p)
+			g->latched = NULL;
+		if (first)
+			g->kick = false;
+		if (task_on_rq_queued(p) || !first)
+			ghost_count(rq, p, true);
+	}
+	if (p->ghost.sw && !(p->ghost.sw->flags & GHOST_SW_TASK_ONCPU)) {
+		WRITE_ONCE(p->ghost.sw->switch_time, ktime_get_mono_fast_ns());
+		ghost_sw_set(p, GHOST_SW_TASK_ONCPU, 0);
+	}
+}
+
+static void put_prev_task_ghost(struct rq *rq, struct task_struct *p,
+				struct task_struct *next)
+{
+	update_curr_common(rq);
+	if (p->ghost.sw)
+		ghost_sw_runtime(p);
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		return;
+
+	ghost_count(rq, p, false);
+	if (next && !list_empty(&p->ghost.run_node)) {
+		list_move_tail(&p->ghost.run_node, &rq->ghost.tasks);
+		start_waiting(p);
+	}
+}
+
+static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		return cpu;
+
+	p->ghost.last_ran_cpu = cpu;
+	if (e && READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
+	    !is_migration_disabled(p))
+		cpu = smp_processor_id();
+	if (!cpu_online(cpu))
+		cpu = smp_processor_id();
+	p->ghost.wake_up_cpu = cpu;
+	p->ghost.waker_cpu = smp_processor_id();
+	return cpu;
+}
+
+static void task_woken_ghost(struct rq *rq, struct task_struct *p)
+{
+	if ((p->ghost.flags & GHOST_TF_AGENT) || !p->ghost.sw)
+		return;
+
+	if (p->ghost.pending & GHOST_PEND_NEW) {
+		p->ghost.pending = 0;
+		ghost_announce(rq, p, true);
+		return;
+	}
+	ghost_msg_wakeup(p);
+	ghost_wake_for(p);
+}
+
+static bool announced(struct task_struct *p)
+{
+	return !(p->ghost.flags & (GHOST_TF_AGENT | GHOST_TF_JOINING)) &&
+		p->ghost.sw && !(p->ghost.pending & GHOST_PEND_NEW);
+}
+
+static void set_cpus_allowed_ghost(struct task_struct *p,
+				   struct affinity_context *ctx)
+{
+	set_cpus_allowed_common(p, ctx);
+
+	/*
+	 * Nothing for migrate_disable()'s bookkeeping, nor for the forced
+	 * resets of do_set_cpus_allowed(), which hold no rq lock.
+	 */
+	if ((ctx->flags & (SCA_MIGRATE_DISABLE | SCA_MIGRATE_ENABLE)) ||
+	    ctx->flags == SCA_USER || !announced(p))
+		return;
+	ghost_msg_affinity(p);
+}
+
+static void prio_changed_ghost(struct rq *rq, struct task_struct *p, int oldprio)
+{
+	if (!announced(p))
+		return;
+	ghost_msg_priority(p);
+	ghost_wake_for(p);
+}
+
+/* A member whose class changes but not its policy is boosted: it blocks. */
+static void switched_from_ghost(struct rq *rq, struct task_struct *p)
+{
+	if (!ghost_policy(p->policy) || !announced(p) ||
+	    !(p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE))
+		return;
+
+	ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
+	p->ghost.pending = 0;
+	ghost_msg_blocked(rq, p);
+	ghost_wake_for(p);
+}
+
+/* ... and wakes up when the boost ends. A join is finished elsewhere. */
+static void switched_to_ghost(struct rq *rq, struct task_struct *p)
+{
+	if ((p->ghost.flags & (GHOST_TF_AGENT | GHOST_TF_JOINING)) ||
+	    !p->ghost.sw || !task_on_rq_queued(p))
+		return;
+
+	ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
+	if (task_current(rq, p)) {
+		if (!(p->ghost.pending & GHOST_PEND_NEW))
+			p->ghost.pending |= GHOST_PEND_WAKEUP;
+		rq->ghost.kick = true;
+		resched_curr(rq);
+	} else if (p->ghost.pending & GHOST_PEND_NEW) {
+		p->ghost.pending = 0;
+		ghost_announce(rq, p, true);
+	} else {
+		ghost_msg_wakeup(p);
+		ghost_wake_for(p);
+	}
+}
+
+static void task_tick_ghost(struct rq *rq, struct task_struct *p, int queued)
+{
+	update_curr_common(rq);
+	if (!rq->ghost.agent)
+		return;
+	if (p == rq->ghost.agent) {
+		ghost_unlatch(rq);
+		ghost_hog_tick(rq);
+	}
+}
+
+static void update_curr_ghost(struct rq *rq)
+{
+	update_curr_common(rq);
+}
+
+#ifdef CONFIG_SCHED_CORE
+static int task_is_throttled_ghost(struct task_struct *p, int cpu)
+{
+	return !(p->ghost.flags & GHOST_TF_COUNTED);
+}
+#endif
+
+DEFINE_SCHED_CLASS(ghost_agent) = {
+	.pick_task		= pick_task_ghost_agent,
+};
+
+DEFINE_SCHED_CLASS(ghost) = {
+	.enqueue_task		= enqueue_task_ghost,
+	.dequeue_task		= dequeue_task_ghost,
+	.yield_task		= yield_task_ghost,
+	.wakeup_preempt		= wakeup_preempt_ghost,
+	.pick_task		= pick_task_ghost,
+	.put_prev_task		= put_prev_task_ghost,
+	.set_next_task		= set_next_task_ghost,
+	.select_task_rq		= select_task_rq_ghost,
+	.task_woken		= task_woken_ghost,
+	.set_cpus_allowed	= set_cpus_allowed_ghost,
+	.task_tick		= task_tick_ghost,
+	.task_dead		= ghost_task_dead,
+	.switched_from		= switched_from_ghost,
+	.switched_to		= switched_to_ghost,
+	.prio_changed		= prio_changed_ghost,
+	.update_curr		= update_curr_ghost,
+#ifdef CONFIG_SCHED_CORE
+	.task_is_throttled	= task_is_throttled_ghost,
+#endif
+};

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: the life of an enclave: creation, CPUs, destruction.
+ */
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+#include "ghost.h"
+
+/* CPUs that some enclave has, or has not quite given back. */
+static struct cpumask reserved;
+static DEFINE_RAW_SPINLOCK(reserve_lock);
+
+static const char * const reason_name[] = {
+	[GHOST_EXIT_NONE]	= "none",
+	[GHOST_EXIT_USER]	= "request of its owner",
+	[GHOST_EXIT_TIMEOUT]	= "runnable_timeout",
+	[GHOST_EXIT_STALL]	= "ghost_stall_max_ms",
+	[GHOST_EXIT_HOG]	= "ghost_agent_hog_ms",
+};
+
+static void enclave_free(struct ghost_enclave *e)
+{
+	int cpu;
+
+	if (e->txn_page) {
+		for_each_possible_cpu(cpu)
+			if (e->txn_page[cpu])
+				__free_page(e->txn_page[cpu]);
+	}
+	kfree(e->txn_page);
+	free_cpumask_var(e->cpus);
+	free_cpumask_var(e->reserved);
+	kfree(e);
+}
+
+static void enclave_free_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, free_work);
+	struct ghost_sw_region *r, *tmp;
+	struct task_struct *p;
+
+	irq_work_sync(&e->irq_work);
+	cancel_delayed_work_sync(&e->watchdog);
+
+	/* No member is left, so nothing is added any more. */
+	while ((p = list_first_entry_or_null(&e->gated, struct task_struct,
+					     ghost.gate_node))) {
+		list_del_init(&p->ghost.gate_node);
+		ghost_ungate(p);
+	}
+
+	/* Whoever found the transactions or the enclave through a CPU. */
+	synchronize_rcu();
+	list_for_each_entry_safe(r, tmp, &e->regions, list)
+		ghost_region_free(r);
+	enclave_free(e);
+	static_branch_dec(&ghost_key);
+}
+
+static void enclave_release(struct kref *ref)
+{
+	struct ghost_enclave *e = container_of(ref, struct ghost_enclave, ref);
+
+	queue_work(system_unbound_wq, &e->free_work);
+}
+
+/* Not under a rq lock. */
+void ghost_enclave_put(struct ghost_enclave *e)
+{
+	kref_put(&e->ref, enclave_release);
+}
+
+/* Under any lock: the irq_work puts. */
+void ghost_enclave_put_locked(struct ghost_enclave *e)
+{
+	atomic_inc(&e->puts);
+	irq_work_queue(&e->irq_work);
+}
+
+/* Under any lock: the irq_work starts the works for @todo. */
+void ghost_enclave_todo(struct ghost_enclave *e, int todo)
+{
+	atomic_or(todo, &e->todo);
+	irq_work_queue(&e->irq_work);
+}
+
+static void start_work(struct ghost_enclave *e, struct work_struct *work)
+{
+	ghost_enclave_get(e);
+	if (!queue_work(system_unbound_wq, work))
+		ghost_enclave_put(e);
+}
+
+static void enclave_irq_work(struct irq_work *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, irq_work);
+	int todo = atomic_xchg(&e->todo, 0);
+	int puts = atomic_xchg(&e->puts, 0);
+
+	if (todo & GHOST_TODO_DESTROY)
+		start_work(e, &e->destroy_work);
+	if (todo & GHOST_TODO_REAP)
+		start_work(e, &e->reap_work);
+	if (todo & GHOST_TODO_RELEASE)
+		start_work(e, &e->release_work);
+	while (puts--)
+		ghost_enclave_put(e);
+}
+
+/* Give back the CPUs that are no longer published. */
+static void release_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, release_work);
+	cpumask_var_t gone;
+	int cpu;
+
+	if (!alloc_cpumask_var(&gone, GFP_KERNEL | __GFP_NOFAIL))
+		return;
+
+	raw_spin_lock_irq(&e->lock);
+	cpumask_copy(gone, e->reserved);
+	for_each_cpu(cpu, e->reserved)
+		if (rcu_access_pointer(cpu_rq(cpu)->ghost.enclave) == e)
+			cpumask_clear_cpu(cpu, gone);
+	raw_spin_unlock_irq(&e->lock);
+
+	synchronize_rcu();
+
+	raw_spin_lock_irq(&e->lock);
+	cpumask_andnot(e->reserved, e->reserved, gone);
+	raw_spin_lock(&reserve_lock);
+	cpumask_andnot(&reserved, &reserved, gone);
+	raw_spin_unlock(&reserve_lock);
+	raw_spin_unlock_irq(&e->lock);
+
+	wake_up_all(&e->wait);
+	free_cpumask_var(gone);
+	ghost_enclave_put(e);
+}
+
+static void unpublish_locked(struct ghost_enclave *e, int cpu)
+{
+	struct ghost_rq *g = &cpu_rq(cpu)->ghost;
+
+	lockdep_assert_held(&e->lock);
+	RCU_INIT_POINTER(g->enclave, NULL);
+	WRITE_ONCE(g->txn, NULL);
+	cpumask_clear_cpu(cpu, e->cpus);
+}
+
+/* The CPU leaves the enclave. Any context, also under a rq lock. */
+void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&e->lock, flags);
+	unpublish_locked(e, cpu);
+	raw_spin_unlock_irqrestore(&e->lock, flags);
+	ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+}
+
+/**
+ * ghost_enclave_set_cpus - replace the CPUs of an enclave
+ * @e: enclave
+ * @cpus: the new set
+ *
+ * All or nothing. Returns when removed CPUs can be taken by others.
+ *
+ * Context: process.
+ * Return: 0; -EXDEV dying; -EEXIST an agent is on a CPU to be removed;
+ * -ENODEV a CPU to be added is offline; -EBUSY another enclave has it.
+ */
+int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
+{
+	bool removed = false;
+	int cpu, ret = 0;
+
+	cpus_read_lock();
+	raw_spin_lock_irq(&e->lock);
+	if (e->dying)
+		ret = -EXDEV;
+	for_each_cpu_andnot(cpu, e->cpus, cpus)
+		if (!ret && cpu_rq(cpu)->ghost.agent)
+			ret = -EEXIST;
+	for_each_cpu_andnot(cpu, cpus, e->cpus)
+		if (!ret && !cpu_online(cpu))
+			ret = -ENODEV;
+	if (ret)
+		goto unlock;
+
+	raw_spin_lock(&reserve_lock);
+	for_each_cpu_andnot(cpu, cpus, e->cpus)
+		if (cpumask_test_cpu(cpu, &reserved))
+			ret = -EBUSY;
+	if (!ret)
+		cpumask_or(&reserved, &reserved, cpus);
+	raw_spin_unlock(&reserve_lock);
+	if (ret)
+		goto unlock;
+
+	for_each_cpu_andnot(cpu, e->cpus, cpus) {
+		unpublish_locked(e, cpu);
+		removed = true;
+	}
+	for_each_cpu_andnot(cpu, cpus, e->cpus) {
+		struct ghost_txn *txn = page_address(e->txn_page[cpu]);
+
+		ghost_txn_init(txn, cpu);
+		cpumask_set_cpu(cpu, e->cpus);
+		cpumask_set_cpu(cpu, e->reserved);
+		WRITE_ONCE(cpu_rq(cpu)->ghost.txn, txn);
+		rcu_assign_pointer(cpu_rq(cpu)->ghost.enclave, e);
+	}
+unlock:
+	raw_spin_unlock_irq(&e->lock);
+	cpus_read_unlock();
+
+	if (removed) {
+		ghost_enclave_get(e);
+		release_work(&e->release_work);
+	}
+	return ret;
+}
+
+static struct task_struct *next_to_reap(struct ghost_enclave *e)
+{
+	struct task_struct *p, *found = NULL;
+
+	raw_spin_lock_irq(&e->lock);
+	list_for_each_entry(p, &e->tasks, ghost.task_node) {
+		if (READ_ONCE(p->__state) == TASK_DEAD)
+			continue;
+		found = p;
+		get_task_struct(p);
+		break;
+	}
+	raw_spin_unlock_irq(&e->lock);
+	return found;
+}
+
+/*
+ * Move every announced member to the fair class. Comes before any grace
+ * period is waited for: a member that nobody schedules can be a RCU reader.
+ */
+static void reap(struct ghost_enclave *e)
+{
+	struct sched_param param = { .sched_priority = 0 };
+	struct task_struct *p, *last = NULL;
+
+	while ((p = next_to_reap(e))) {
+		if (p == last) {
+			pr_warn_ratelimited("ghost: enclave_%lu: task %d does not leave\n",
+					    e->id, task_pid_nr(p));
+			put_task_struct(p);
+			break;
+		}
+		last = p;
+		sched_setscheduler_nocheck(p, SCHED_NORMAL, &param);
+		put_task_struct(p);
+	}
+}
+
+static void reap_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, reap_work);
+
+	reap(e);
+	ghost_enclave_put(e);
+}
+
+static struct task_struct *agent_of(struct ghost_enclave *e, int cpu)
+{
+	struct task_struct *p;
+
+	raw_spin_lock_irq(&e->lock);
+	p = cpu_rq(cpu)->ghost.agent;
+	if (p && p->ghost.enclave == e)
+		get_task_struct(p);
+	else
+		p = NULL;
+	raw_spin_unlock_irq(&e->lock);
+	return p;
+}
+
+static void destroy_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, destroy_work);
+	struct task_struct *p;
+	bool dying;
+	int cpu;
+
+	raw_spin_lock_irq(&e->lock);
+	dying = e->dying;
+	e->dying = true;
+	if (!dying)
+		for_each_cpu(cpu, e->cpus)
+			if (!cpu_rq(cpu)->ghost.agent)
+				unpublish_locked(e, cpu);
+	raw_spin_unlock_irq(&e->lock);
+	if (dying)
+		goto put;
+
+	if (e->reason != GHOST_EXIT_USER)
+		pr_info_ratelimited("ghost: enclave_%lu destroyed by %s; its tasks go back to the fair class\n",
+				    e->id, reason_name[e->reason]);
+
+	for_each_possible_cpu(cpu) {
+		p = agent_of(e, cpu);
+		if (!p)
+			continue;
+		do_send_sig_info(SIGKILL, SEND_SIG_PRIV, p, PIDTYPE_TGID);
+		put_task_struct(p);
+	}
+	reap(e);
+
+	ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+	ghost_fs_remove(e);
+	cancel_delayed_work_sync(&e->watchdog);
+	ghost_enclave_put(e);	/* the initial one */
+put:
+	ghost_enclave_put(e);
+}
+
+/* Any context, also under a rq lock: begin the end. */
+void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason)
+{
+	cmpxchg(&e->reason, GHOST_EXIT_NONE, reason);
+	ghost_enclave_todo(e, GHOST_TODO_DESTROY);
+}
+
+/* Wait until the CPUs of a dying enclave can be taken, at most a second. */
+void ghost_enclave_wait_free(struct ghost_enclave *e)
+{
+	if (ghost_agent(current))
+		return;
+	wait_event_interruptible_timeout(e->wait, READ_ONCE(e->removed) &&
+					 cpumask_empty(e->reserved), HZ);
+}
+
+/**
+ * ghost_enclave_create - an enclave without CPUs, tasks or files
+ * @id: number in its name
+ * @abi: version of the binary interface
+ *
+ * Context: process.
+ * Return: the enclave with one reference, or NULL.
+ */
+struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
+{
+	struct ghost_enclave *e;
+	int cpu;
+
+	e = kzalloc(sizeof(*e), GFP_KERNEL_ACCOUNT);
+	if (!e)
+		return NULL;
+
+	kref_init(&e->ref);
+	e->id = id;
+	e->abi = abi;
+	raw_spin_lock_init(&e->lock);
+	INIT_LIST_HEAD(&e->tasks);
+	INIT_LIST_HEAD(&e->lost);
+	INIT_LIST_HEAD(&e->gated);
+	INIT_LIST_HEAD(&e->regions);
+	init_waitqueue_head(&e->wait);
+	e->irq_work = IRQ_WORK_INIT_HARD(enclave_irq_work);
+	INIT_WORK(&e->destroy_work, destroy_work);
+	INIT_WORK(&e->reap_work, reap_work);
+	INIT_WORK(&e->release_work, release_work);
+	INIT_WORK(&e->free_work, enclave_free_work);
+	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);
+
+	e->txn_page = kcalloc(nr_cpu_ids, sizeof(*e->txn_page), GFP_KERNEL_ACCOUNT);
+	if (!zalloc_cpumask_var(&e->cpus, GFP_KERNEL_ACCOUNT) ||
+	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) || !e->txn_page)
+		goto fail;
+	for_each_possible_cpu(cpu) {
+		e->txn_page[cpu] = alloc_pages_node(cpu_to_node(cpu),
+						    GFP_KERNEL_ACCOUNT | __GFP_ZERO, 0);
+		if (!e->txn_page[cpu])
+			goto fail;
+	}
+	static_branch_inc(&ghost_key);
+	ghost_watchdog_start(e);
+	return e;
+fail:
+	enclave_free(e);
+	return NULL;
+}
+
+static void move_queued(struct rq *rq, int dst_cpu)
+{
+	struct rq *dst = cpu_rq(dst_cpu);
+	struct task_struct *p, *tmp;
+
+	local_irq_disable();
+	double_rq_lock(rq, dst);
+	update_rq_clock(rq);
+	update_rq_clock(dst);
+	list_for_each_entry_safe(p, tmp, &rq->ghost.tasks, ghost.run_node) {
+		if (task_on_cpu(rq, p) || is_migration_disabled(p))
+			continue;
+		ghost_move_task(rq, dst, p);
+	}
+	double_rq_unlock(rq, dst);
+	local_irq_enable();
+}
+
+/*
+ * A CPU goes offline. One that an enclave has is refused; queued members
+ * elsewhere move on, or nobody would find them.
+ */
+int __ghost_cpu_deactivate(int cpu)
+{
+	struct rq *rq = cpu_rq(cpu);
+	int dst;
+
+	if (rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent)
+		return -EBUSY;
+
+	dst = cpumask_any_but(cpu_active_mask, cpu);
+	if (dst < nr_cpu_ids)
+		move_queued(rq, dst);
+	return 0;
+}
+
+static void rq_irq_work(struct irq_work *work)
+{
+	struct rq *rq = container_of(work, struct rq, ghost.work);
+	struct task_struct *victim = NULL;
+	struct rq_flags rf;
+
+	rq_lock(rq, &rf);
+	if (rq->ghost.agent) {
+		if (READ_ONCE(rq->ghost.wakereq))
+			resched_curr(rq);
+		if (rq->ghost.kill)
+			victim = get_task_struct(rq->ghost.agent);
+	}
+	rq->ghost.kill = false;
+	rq_unlock(rq, &rf);
+
+	if (victim) {
+		do_send_sig_info(SIGKILL, SEND_SIG_PRIV, victim, PIDTYPE_TGID);
+		put_task_struct(victim);
+	}
+	ghost_txn_commit_self(rq, false);
+}
+
+void __init ghost_sched_init(void)
+{
+	int cpu;
+
+	BUILD_BUG_ON(PID_MAX_LIMIT > (1 << GHOST_GTID_PID_BITS));
+	BUG_ON(!sched_class_above(&stop_sched_class, &ghost_agent_sched_class));
+	BUG_ON(!sched_class_above(&ghost_agent_sched_class, &dl_sched_class));
+	BUG_ON(!sched_class_above(&fair_sched_class, &ghost_sched_class));
+	BUG_ON(!sched_class_above(&ghost_sched_class, &idle_sched_class));
+
+	for_each_possible_cpu(cpu) {
+		struct ghost_rq *g = &cpu_rq(cpu)->ghost;
+
+		INIT_LIST_HEAD(&g->tasks);
+		g->work = IRQ_WORK_INIT_HARD(rq_irq_work);
+	}
+}
+
+bool ghost_agent_parked(struct task_struct *p)
+{
+	return ghost_agent(p) && READ_ONCE(task_rq(p)->ghost.parked) &&
+		!READ_ONCE(p->on_cpu);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * SCHED_GHOST: the types that the rooms of the class share, and their locks.
+ *
+ * Lock order, outermost first:
+ *
+ *	p->pi_lock -> rq lock(s) -> enclave lock -> queue lock | reserve lock
+ *
+ * Nothing is allocated, freed, woken or queued on a workqueue under a rq or
+ * enclave lock: an irq_work carries it out. Inside __schedule() no pi_lock is
+ * taken, and none is needed: a queued task is moved under the two rq locks.
+ *
+ * Life times: an enclave is counted by its files, queues, members and works.
+ * A task's enclave, queue and status word change only under its pi_lock and
+ * its rq lock, so that either keeps them stable. A CPU's enclave pointer is
+ * RCU protected and changes under the enclave lock.
+ */
+#ifndef _KERNEL_SCHED_GHOST_H
+#define _KERNEL_SCHED_GHOST_H
+
+#include <linux/cpumask.h>
+#include <linux/cpuset.h>
+#include <linux/kref.h>
+#include <linux/mmu_context.h>
+#include <linux/nospec.h>
+#include <linux/psi.h>
+#include <linux/slab.h>
+#include <linux/wait.h>
+#include <linux/workqueue.h>
+#include <uapi/linux/ghost.h>
+#include "../sched.h"
+#include "../stats.h"
+
+/* sched_ghost_entity.pending: owed at the next schedule */
+#define GHOST_PEND_NEW		0x01
+#define GHOST_PEND_BLOCKED	0x02
+#define GHOST_PEND_YIELD	0x04
+#define GHOST_PEND_WAKEUP	0x08
+
+/* sched_ghost_entity.view: the last that the queue received of a task */
+enum ghost_view {
+	GHOST_VIEW_NONE,
+	GHOST_VIEW_BLOCKED,
+	GHOST_VIEW_RUNNABLE,
+	GHOST_VIEW_RUNNING,
+	GHOST_VIEW_GONE,
+};
+
+/* How the reason of a destruction is called in words. */
+enum ghost_exit {
+	GHOST_EXIT_NONE,
+	GHOST_EXIT_USER,
+	GHOST_EXIT_TIMEOUT,
+	GHOST_EXIT_STALL,
+	GHOST_EXIT_HOG,
+};
+
+/**
+ * struct ghost_sw_region - a table of status words
+ * @list: in the enclave's regions
+ * @mem: the memory that user space maps, header first
+ * @words: first status word in @mem
+ * @next: where the search for a free slot begins (enclave lock)
+ */
+struct ghost_sw_region {
+	struct list_head		list;
+	struct ghost_sw_region_header	*mem;
+	struct ghost_status_word	*words;
+	u32				next;
+};
+
+/**
+ * struct ghost_wakeup - the CPUs whose agents a queue wakes
+ */
+struct ghost_wakeup {
+	struct rcu_head	rcu;
+	int		nr;
+	int		cpu[GHOST_MAX_WINFO];
+};
+
+/**
+ * struct ghost_queue - a message ring shared with user space
+ * @ref: descriptor and each task or agent that uses it
+ * @lock: serialises producers
+ * @enclave: counted while the descriptor is open; NULL after (enclave lock)
+ * @mem: start of the mapping
+ * @ring: in @mem
+ * @size: of the mapping, bytes
+ * @nelems: slots; the kernel's own copy
+ * @head: the kernel's own copy of ring->head (@lock)
+ * @overflow: the kernel's own copy of ring->overflow (@lock)
+ * @wakeup: whom to wake (RCU)
+ * @irq_work: takes the last put out of the scheduler's locks
+ * @free_work: frees
+ */
+struct ghost_queue {
+	refcount_t			ref;
+	raw_spinlock_t			lock;
+	struct ghost_enclave		*enclave;
+	void				*mem;
+	struct ghost_ring		*ring;
+	size_t				size;
+	u32				nelems;
+	u32				head;
+	u32				overflow;
+	struct ghost_wakeup __rcu	*wakeup;
+	struct irq_work			irq_work;
+	struct work_struct		free_work;
+};
+
+/**
+ * struct ghost_enclave - CPUs and threads under one policy
+ * @lock: protects what has no other rule below
+ * @cpus: member CPUs
+ * @reserved: CPUs that no other enclave may take yet
+ * @tasks: announced members
+ * @lost: members of which a message found no room
+ * @gated: departed tasks whose status word is not freed yet, counted
+ * @regions: appended to under @lock, never shortened before release
+ * @txn_page: one shared page a possible CPU, fixed at creation
+ * @online: agent_online is open for writing
+ * @event: changes of @online, for poll
+ * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
+ *	by the watchdog work only
+ */
+struct ghost_enclave {
+	struct kref		ref;
+	unsigned long		id;
+	u32			abi;
+
+	raw_spinlock_t		lock;
+	cpumask_var_t		cpus;
+	cpumask_var_t		reserved;
+	bool			dying;
+	enum ghost_exit		reason;
+	struct list_head	tasks;
+	u32			nr_tasks;
+	struct list_head	lost;
+	struct list_head	gated;
+	struct list_head	regions;
+	struct ghost_queue	*default_queue;
+	struct page		**txn_page;
+
+	unsigned long		runnable_timeout_ms;
+	bool			wake_on_waker_cpu;
+	bool			live_dangerously;
+
+	bool			online;
+	u32			event;
+	wait_queue_head_t	wait;
+
+	u64			excused;
+	u64			sampled;
+
+	struct dentry		*dir;
+	struct dentry		*sw_dir;
+	bool			removed;
+
+	atomic_t		puts;
+	atomic_t		todo;
+	struct irq_work		irq_work;
+	struct work_struct	destroy_work;
+	struct work_struct	reap_work;
+	struct work_struct	release_work;
+	struct work_struct	free_work;
+	struct delayed_work	watchdog;
+};
+
+/* ghost_enclave.todo: what the irq_work hands to works */
+#define GHOST_TODO_DESTROY	0x1
+#define GHOST_TODO_REAP		0x2
+#define GHOST_TODO_RELEASE	0x4
+
+/**
+ * struct ghost_join - how a thread enters an enclave
+ * @enclave: which
+ * @queue: for an agent; NULL is the default queue
+ * @cpu: CPU of the agent, or -1 for a task
+ */
+struct ghost_join {
+	struct ghost_enclave	*enclave;
+	struct ghost_queue	*queue;
+	int			cpu;
+};
+
+extern unsigned long sysctl_ghost_stall_max_ms;
+extern unsigned long sysctl_ghost_agent_hog_ms;
+
+/* enclave.c */
+struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);
+void ghost_enclave_put(struct ghost_enclave *e);
+void ghost_enclave_put_locked(struct ghost_enclave *e);
+int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus);
+void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason);
+void ghost_enclave_todo(struct ghost_enclave *e, int todo);
+void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu);
+void ghost_enclave_wait_free(struct ghost_enclave *e);
+
+static inline void ghost_enclave_get(struct ghost_enclave *e)
+{
+	kref_get(&e->ref);
+}
+
+/* fs.c */
+void ghost_fs_remove(struct ghost_enclave *e);
+int ghost_fs_add_region(struct ghost_enclave *e, struct ghost_sw_region *r);
+
+/* ioctl.c */
+long ghost_ioctl(struct ghost_enclave *e, unsigned int cmd, unsigned long arg);
+
+/* status_word.c */
+int ghost_region_create(struct ghost_enclave *e, u32 id, int node);
+void ghost_region_free(struct ghost_sw_region *r);
+struct ghost_sw_region *ghost_region_find(struct ghost_enclave *e, u32 id);
+int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p);
+void ghost_sw_free(struct ghost_enclave *e, struct task_struct *p);
+int ghost_sw_user_free(struct ghost_enclave *e, struct ghost_sw_info *info);
+void ghost_sw_runtime(struct task_struct *p);
+
+static inline void ghost_sw_set(struct task_struct *p, u32 set, u32 clear)
+{
+	struct ghost_status_word *sw = p->ghost.sw;
+
+	WRITE_ONCE(sw->flags, (sw->flags & ~clear) | set);
+}
+
+/* queue.c */
+int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node);
+struct ghost_queue *ghost_queue_fdget(int fd);
+void ghost_queue_put(struct ghost_queue *q);
+size_t ghost_queue_size(u32 elems);
+bool ghost_queue_produce(struct ghost_queue *q, u16 type, u32 seqnum,
+			 const void *payload, u16 size);
+int ghost_queue_set_wakeup(struct ghost_queue *q, const struct ghost_agent_wakeup *w,
+			   int nr);
+
+/* message.c */
+void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable);
+bool ghost_msg_new(struct task_struct *p, bool runnable);
+bool ghost_msg_blocked(struct rq *rq, struct task_struct *p);
+bool ghost_msg_wakeup(struct task_struct *p);
+bool ghost_msg_yield(struct rq *rq, struct task_struct *p);
+bool ghost_msg_preempt(struct rq *rq, struct task_struct *p, bool was_latched);
+bool ghost_msg_departed(struct rq *rq, struct task_struct *p);
+bool ghost_msg_dead(struct rq *rq, struct task_struct *p);
+bool ghost_msg_affinity(struct task_struct *p);
+bool ghost_msg_priority(struct task_struct *p);
+bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p);
+void ghost_wake_for(struct task_struct *p);
+void ghost_resend_lost(struct ghost_enclave *e);
+
+/* agent.c */
+int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd);
+int ghost_agent_register(struct rq *rq, struct task_struct *p,
+			 struct ghost_join *join);
+void ghost_agent_exit(struct rq *rq, struct task_struct *p);
+bool ghost_agent_ready(struct rq *rq);
+void ghost_agent_park(struct rq *rq);
+void ghost_agent_unpark(struct rq *rq);
+void ghost_agent_sync(struct rq *rq);
+void ghost_agent_schedule(struct rq *rq);
+void ghost_wake_agent(int cpu);
+void ghost_kick_cpu(int cpu);
+int ghost_run(struct ghost_ioc_run *arg);
+
+/* class.c */
+void ghost_count(struct rq *rq, struct task_struct *p, bool on);
+void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags);
+void ghost_unlatch(struct rq *rq);
+bool ghost_others(struct rq *rq);
+void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
+
+/* member.c */
+struct task_struct *ghost_task_by_gtid(s64 gtid);
+struct task_struct *ghost_any_task_by_gtid(s64 gtid);
+s64 ghost_gtid(struct task_struct *p);
+int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
+void ghost_ungate(struct task_struct *p);
+void ghost_member_teardown(struct task_struct *p);
+void ghost_task_dead(struct task_struct *p);
+
+/* txn.c */
+void ghost_txn_init(struct ghost_txn *txn, int cpu);
+void ghost_txn_kill(struct rq *rq);
+void ghost_txn_commit_self(struct rq *rq, bool at_schedule);
+int ghost_commit_ioctl(struct ghost_ioc_commit_txn *arg);
+void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf);
+
+/* watchdog.c */
+void ghost_watchdog_start(struct ghost_enclave *e);
+void ghost_watchdog_fn(struct work_struct *work);
+void ghost_hog_tick(struct rq *rq);
+
+/* A task that this class queues: of the policy, not boosted, no agent. */
+static inline bool ghost_task(struct task_struct *p)
+{
+	return ghost_class(p) && !(p->ghost.flags & GHOST_TF_AGENT);
+}
+
+#endif /* _KERNEL_SCHED_GHOST_H */

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the scheduler core calls. Each hook is a not-taken static branch while
+ * no enclave exists, and nothing at all without CONFIG_SCHED_CLASS_GHOST.
+ */
+#ifndef _KERNEL_SCHED_GHOST_HOOKS_H
+#define _KERNEL_SCHED_GHOST_HOOKS_H
+
+#ifdef CONFIG_SCHED_CLASS_GHOST
+
+#define GHOST_TF_AGENT		0x01	/* an agent */
+#define GHOST_TF_ANNOUNCED	0x02	/* TASK_NEW was due or sent */
+#define GHOST_TF_PUBLISHED	0x04	/* the status word is INUSE */
+#define GHOST_TF_COUNTED	0x08	/* counted in rq->nr_running */
+#define GHOST_TF_LOST		0x10	/* a message found no room */
+#define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
+#define GHOST_TF_RUNNABLE	0x40	/* what the status word says */
+
+void __ghost_prologue(struct rq *rq, struct task_struct *prev,
+		      struct rq_flags *rf);
+void __ghost_decide(struct rq *rq);
+void __ghost_switch(struct rq *rq, struct task_struct *prev,
+		    struct task_struct *next);
+void __ghost_kick_agent(struct task_struct *p);
+void ghost_init_entity(struct task_struct *p);
+int __ghost_fork(struct task_struct *p);
+void __ghost_cancel_fork(struct task_struct *p);
+void __ghost_post_fork(struct task_struct *p);
+int __ghost_check_setscheduler(struct task_struct *p, int policy,
+			       int reset_on_fork);
+int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
+				 int policy, u64 sched_flags);
+void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p);
+int __ghost_cpu_deactivate(int cpu);
+void ghost_sched_init(void);
+
+static inline bool ghost_class(struct task_struct *p)
+{
+	return p->sched_class == &ghost_sched_class;
+}
+
+static inline const struct sched_class *ghost_class_of_policy(void)
+{
+	return &ghost_sched_class;
+}
+
+static inline bool ghost_agent(struct task_struct *p)
+{
+	return ghost_enabled() && (p->ghost.flags & GHOST_TF_AGENT);
+}
+
+/* The class that a pick of @p was made by: agents rank above deadline. */
+static inline const struct sched_class *ghost_pick_class(struct task_struct *p)
+{
+	return ghost_agent(p) ? &ghost_agent_sched_class : p->sched_class;
+}
+
+/* Does a schedule on @rq concern us? rq lock held. */
+static inline bool ghost_cpu(struct rq *rq)
+{
+	return ghost_enabled() &&
+		(rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent ||
+		 ghost_class(rq->curr));
+}
+
+static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
+				  struct rq_flags *rf)
+{
+	if (ghost_cpu(rq))
+		__ghost_prologue(rq, prev, rf);
+}
+
+static inline void ghost_decide(struct rq *rq)
+{
+	if (ghost_cpu(rq))
+		__ghost_decide(rq);
+}
+
+static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
+				struct task_struct *next)
+{
+	if (ghost_enabled() &&
+	    (rq->ghost.agent || ghost_class(prev) || ghost_class(next)))
+		__ghost_switch(rq, prev, next);
+}
+
+static inline void ghost_kick_process(struct task_struct *p)
+{
+	if (ghost_agent(p))
+		__ghost_kick_agent(p);
+}
+
+/* Affinity of an agent is fixed, except for migrate_disable()'s bookkeeping. */
+static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
+{
+	return ghost_agent(p) &&
+		!(sca_flags & (SCA_MIGRATE_DISABLE | SCA_MIGRATE_ENABLE));
+}
+
+/* Called where PSI learns of the switch: a parked agent sleeps. */
+static inline bool ghost_agent_sleeps(struct task_struct *prev)
+{
+	if (!ghost_agent(prev) || !task_rq(prev)->ghost.parked)
+		return false;
+
+	prev->ghost.psi_asleep = true;
+	return true;
+}
+
+static inline int ghost_fork(struct task_struct *p)
+{
+	return ghost_policy(p->policy) ? __ghost_fork(p) : 0;
+}
+
+static inline void ghost_cancel_fork(struct task_struct *p)
+{
+	if (ghost_enabled() && p->ghost.sw)
+		__ghost_cancel_fork(p);
+}
+
+static inline void ghost_post_fork(struct task_struct *p)
+{
+	if (ghost_enabled() && p->ghost.sw)
+		__ghost_post_fork(p);
+}
+
+static inline int ghost_check_setscheduler(struct task_struct *p, int policy,
+					   int reset_on_fork)
+{
+	if (!ghost_policy(policy) && !ghost_policy(p->policy))
+		return 0;
+	return __ghost_check_setscheduler(p, policy, reset_on_fork);
+}
+
+static inline int ghost_prepare_setscheduler(struct rq *rq,
+					     struct task_struct *p, int policy,
+					     u64 sched_flags)
+{
+	if (!ghost_policy(policy) || ghost_policy(p->policy))
+		return 0;
+	return __ghost_prepare_setscheduler(rq, p, policy, sched_flags);
+}
+
+static inline void ghost_finish_setscheduler(struct rq *rq,
+					     struct task_struct *p)
+{
+	if (ghost_enabled() && p->ghost.sw)
+		__ghost_finish_setscheduler(rq, p);
+}
+
+static inline int ghost_cpu_deactivate(int cpu)
+{
+	return ghost_enabled() ? __ghost_cpu_deactivate(cpu) : 0;
+}
+
+#else /* !CONFIG_SCHED_CLASS_GHOST */
+
+static inline bool ghost_class(struct task_struct *p) { return false; }
+static inline const struct sched_class *ghost_class_of_policy(void)
+{
+	return &fair_sched_class;
+}
+
+static inline bool ghost_agent(struct task_struct *p) { return false; }
+static inline const struct sched_class *ghost_pick_class(struct task_struct *p)
+{
+	return p->sched_class;
+}
+
+static inline bool ghost_cpu(struct rq *rq) { return false; }
+static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
+				  struct rq_flags *rf) {}
+static inline void ghost_decide(struct rq *rq) {}
+static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
+				struct task_struct *next) {}
+static inline void ghost_kick_process(struct task_struct *p) {}
+static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
+{
+	return false;
+}
+
+static inline bool ghost_agent_sleeps(struct task_struct *p) { return false; }
+static inline void ghost_init_entity(struct task_struct *p) {}
+static inline int ghost_fork(struct task_struct *p) { return 0; }
+static inline void ghost_cancel_fork(struct task_struct *p) {}
+static inline void ghost_post_fork(struct task_struct *p) {}
+static inline int ghost_check_setscheduler(struct task_struct *p, int policy,
+					   int reset_on_fork) { return 0; }
+static inline int ghost_prepare_setscheduler(struct rq *rq,
+					     struct task_struct *p, int policy,
+					     u64 sched_flags) { return 0; }
+static inline void ghost_finish_setscheduler(struct rq *rq,
+					     struct task_struct *p) {}
+static inline int ghost_cpu_deactivate(int cpu) { return 0; }
+static inline void ghost_sched_init(void) {}
+
+#endif /* CONFIG_SCHED_CLASS_GHOST */
+#endif /* _KERNEL_SCHED_GHOST_HOOKS_H */

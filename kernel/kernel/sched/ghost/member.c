@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: how threads come into an enclave and leave it: setscheduler,
+ * fork, death. Membership follows p->policy, never the class, which priority
+ * inheritance changes under a member's feet.
+ */
+#include <linux/hashtable.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file.h>
+#include "ghost.h"
+
+/* gtid -> member or agent. Written under the lock, read under RCU. */
+static DEFINE_HASHTABLE(members, 12);
+static DEFINE_RAW_SPINLOCK(members_lock);
+
+static atomic64_t gtid_seq;
+
+/**
+ * ghost_gtid - the task's id, assigned at first use
+ * @p: task
+ */
+s64 ghost_gtid(struct task_struct *p)
+{
+	s64 gtid = atomic64_read(&p->ghost.gtid), old;
+	s64 seq;
+
+	if (gtid)
+		return gtid;
+	do {
+		seq = atomic64_inc_return(&gtid_seq) &
+			((1LL << GHOST_GTID_SEQNUM_BITS) - 1);
+	} while (!seq);
+	gtid = ((s64)p->pid << GHOST_GTID_SEQNUM_BITS) | seq;
+	old = atomic64_cmpxchg(&p->ghost.gtid, 0, gtid);
+	return old ?: gtid;
+}
+
+int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
+		    struct pid *pid, struct task_struct *p)
+{
+	seq_printf(m, "%lld\n", ghost_gtid(p));
+	return 0;
+}
+
+/* Member or agent of any enclave. Caller is in a RCU section. */
+struct task_struct *ghost_task_by_gtid(s64 gtid)
+{
+	struct sched_ghost_entity *se;
+
+	hash_for_each_possible_rcu(members, se, hash_node, gtid) {
+		if (atomic64_read(&se->gtid) == gtid)
+			return container_of(se, struct task_struct, ghost);
+	}
+	return NULL;
+}
+
+/* Any thread of the machine; 0 is the caller. Caller is in a RCU section. */
+struct task_struct *ghost_any_task_by_gtid(s64 gtid)
+{
+	struct task_struct *p;
+
+	if (gtid < 0)
+		return NULL;
+	if (!gtid)
+		return current;
+	p = ghost_task_by_gtid(gtid);
+	if (p)
+		return p;
+	p = find_task_by_pid_ns(gtid >> GHOST_GTID_SEQNUM_BITS, &init_pid_ns);
+	return p && ghost_gtid(p) == gtid ? p : NULL;
+}
+
+static void hash_member(struct task_struct *p)
+{
+	raw_spin_lock(&members_lock);
+	hash_add_rcu(members, &p->ghost.hash_node, ghost_gtid(p));
+	raw_spin_unlock(&members_lock);
+}
+
+void ghost_init_entity(struct task_struct *p)
+{
+	memset(&p->ghost, 0, sizeof(p->ghost));
+	INIT_LIST_HEAD(&p->ghost.run_node);
+	INIT_LIST_HEAD(&p->ghost.task_node);
+	INIT_LIST_HEAD(&p->ghost.lost_node);
+	INIT_LIST_HEAD(&p->ghost.gate_node);
+	p->ghost.last_ran_cpu = p->ghost.wake_up_cpu = p->ghost.waker_cpu =
+		task_cpu(p);
+}
+
+/* Status word, queue, references. Nothing to undo on failure. */
+static int prepare_task(struct ghost_enclave *e, struct task_struct *p)
+{
+	int ret;
+
+	lockdep_assert_held(&e->lock);
+	if (e->dying)
+		return -EXDEV;
+	if (p->ghost.gate && p->ghost.gate->abi != e->abi)
+		return -EINVAL;
+	ret = ghost_sw_alloc(e, p);
+	if (ret)
+		return ret;
+
+	p->ghost.queue = e->default_queue;
+	if (p->ghost.queue)
+		refcount_inc(&p->ghost.queue->ref);
+	p->ghost.enclave = e;
+	ghost_enclave_get(e);
+	return 0;
+}
+
+/* The task can be found from here on; INUSE last. rq lock held. */
+static void publish(struct task_struct *p)
+{
+	struct ghost_status_word *sw = p->ghost.sw;
+	u32 flags = sw->flags | GHOST_SW_F_INUSE;
+
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		flags |= GHOST_SW_TASK_IS_AGENT;
+	p->ghost.flags |= GHOST_TF_PUBLISHED;
+	p->ghost.barrier = p->ghost.saved_barrier;
+	sw->gtid = ghost_gtid(p);
+	sw->runtime = p->se.sum_exec_runtime;
+	sw->barrier = p->ghost.barrier;
+	hash_member(p);
+	/* Pairs with the scan of a successor agent. */
+	smp_store_release(&sw->flags, flags);
+}
+
+/* pi and rq lock held: may @p get @policy? */
+int __ghost_check_setscheduler(struct task_struct *p, int policy,
+			       int reset_on_fork)
+{
+	struct ghost_join *join = current->ghost.join;
+
+	if (READ_ONCE(p->__state) == TASK_DEAD)
+		return -ESRCH;
+	if (!ghost_policy(policy))
+		return ghost_agent(p) ? -EPERM : 0;
+	if (!ghost_policy(p->policy)) {
+		if (!join)
+			return -EBADF;
+		return p->flags & PF_KTHREAD ? -EINVAL : 0;
+	}
+	if (ghost_agent(p) && (!reset_on_fork || (join && join->cpu < 0)))
+		return -EPERM;
+	if (join)
+		return p->ghost.enclave == join->enclave ? -EALREADY : -EPERM;
+	return 0;
+}
+
+/* pi and rq lock held, nothing can fail after: enter current's target. */
+int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
+				 int policy, u64 sched_flags)
+{
+	struct ghost_join *join = current->ghost.join;
+	struct ghost_enclave *e = join->enclave;
+	int ret;
+
+	if (sched_flags & SCHED_FLAG_KEEP_PARAMS)
+		return -EINVAL;
+
+	if (join->cpu >= 0) {
+		ret = ghost_agent_register(rq, p, join);
+		if (ret)
+			return ret;
+		p->ghost.flags = GHOST_TF_JOINING | GHOST_TF_AGENT;
+	} else {
+		raw_spin_lock(&e->lock);
+		ret = prepare_task(e, p);
+		raw_spin_unlock(&e->lock);
+		if (ret)
+			return ret;
+		p->ghost.flags = GHOST_TF_JOINING;
+	}
+	p->ghost.view = GHOST_VIEW_NONE;
+	p->ghost.pending = 0;
+	return 0;
+}
+
+/* Give back what a member holds; its status word is dealt with. */
+void ghost_member_teardown(struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+	struct ghost_queue *q = p->ghost.queue;
+
+	raw_spin_lock(&e->lock);
+	if (!list_empty(&p->ghost.task_node)) {
+		list_del_init(&p->ghost.task_node);
+		e->nr_tasks--;
+	}
+	list_del_init(&p->ghost.lost_node);
+	raw_spin_unlock(&e->lock);
+
+	if (p->ghost.flags & GHOST_TF_PUBLISHED) {
+		raw_spin_lock(&members_lock);
+		hash_del_rcu(&p->ghost.hash_node);
+		raw_spin_unlock(&members_lock);
+	}
+
+	p->ghost.sw = NULL;
+	p->ghost.region = NULL;
+	p->ghost.queue = NULL;
+	p->ghost.enclave = NULL;
+	p->ghost.view = GHOST_VIEW_NONE;
+	p->ghost.pending = 0;
+	p->ghost.flags = 0;
+	ghost_queue_put(q);
+	ghost_enclave_put_locked(e);
+}
+
+/* The policy is no longer ours. pi and rq lock held. */
+static void leave(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+
+	if (!(p->ghost.flags & GHOST_TF_PUBLISHED)) {
+		/* A child that is not out of fork yet. */
+		ghost_sw_free(e, p);
+		ghost_member_teardown(p);
+		return;
+	}
+	if (p->ghost.pending & GHOST_PEND_NEW) {
+		p->ghost.pending = 0;
+		ghost_announce(rq, p, false);
+	}
+	if (p->ghost.gate) {
+		ghost_sw_free(e, p);
+		p->ghost.saved_barrier = p->ghost.barrier;
+		ghost_member_teardown(p);
+		return;
+	}
+
+	ghost_sw_set(p, GHOST_SW_F_CANFREE | GHOST_SW_TASK_MSG_GATED, 0);
+	if (ghost_msg_departed(rq, p)) {
+		ghost_wake_for(p);
+		get_task_struct(p);
+		raw_spin_lock(&e->lock);
+		p->ghost.gate = e;
+		list_add_tail(&p->ghost.gate_node, &e->gated);
+		raw_spin_unlock(&e->lock);
+	} else {
+		ghost_sw_free(e, p);
+	}
+	p->ghost.saved_barrier = p->ghost.barrier;
+	ghost_member_teardown(p);
+}
+
+/* The policy is stored and the task is queued again. pi and rq lock held. */
+void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p)
+{
+	if (!ghost_policy(p->policy)) {
+		leave(rq, p);
+		return;
+	}
+	if (!(p->ghost.flags & GHOST_TF_JOINING))
+		return;
+
+	p->ghost.flags &= ~GHOST_TF_JOINING;
+	if (p->ghost.flags & GHOST_TF_AGENT) {
+		publish(p);
+		WRITE_ONCE(p->ghost.sw->switch_time, ktime_get_mono_fast_ns());
+		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE | GHOST_SW_TASK_ONCPU, 0);
+		return;
+	}
+
+	if (task_on_rq_queued(p))
+		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
+	publish(p);
+	if (task_current(rq, p)) {
+		WRITE_ONCE(p->ghost.sw->switch_time, ktime_get_mono_fast_ns());
+		ghost_sw_set(p, GHOST_SW_TASK_ONCPU, 0);
+		p->ghost.pending = GHOST_PEND_NEW;
+		rq->ghost.kick = true;
+		resched_curr(rq);
+	} else {
+		ghost_announce(rq, p, task_on_rq_queued(p));
+	}
+}
+
+/* Move @p, by the rules of setscheduler for the caller, into @e. */
+int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p)
+{
+	struct sched_param param = { .sched_priority = 0 };
+	struct ghost_join join = { .enclave = e, .cpu = -1 };
+	int ret;
+
+	current->ghost.join = &join;
+	ret = sched_setscheduler(p, SCHED_GHOST, &param);
+	current->ghost.join = NULL;
+	return ret == -EALREADY ? 0 : ret;
+}
+
+/* The departed status word is freed: messages flow again. */
+void ghost_ungate(struct task_struct *p)
+{
+	struct rq_flags rf;
+	struct rq *rq;
+
+	rq = task_rq_lock(p, &rf);
+	update_rq_clock(rq);
+	p->ghost.gate = NULL;
+	if (p->ghost.sw && (p->ghost.flags & GHOST_TF_ANNOUNCED)) {
+		ghost_msg_new(p, task_on_rq_queued(p));
+		ghost_wake_for(p);
+	}
+	task_rq_unlock(rq, p, &rf);
+	put_task_struct(p);
+}
+
+/* A member forks: the child is one too. */
+int __ghost_fork(struct task_struct *p)
+{
+	struct ghost_enclave *e;
+	struct rq_flags rf;
+	struct rq *rq;
+	int ret = -ECHILD;
+
+	rq = this_rq_lock_irq(&rf);
+	e = current->ghost.enclave;
+	if (ghost_policy(current->policy) && e) {
+		raw_spin_lock(&e->lock);
+		ret = prepare_task(e, p);
+		raw_spin_unlock(&e->lock);
+	}
+	rq_unlock_irq(rq, &rf);
+	if (!ret)
+		p->ghost.pending = GHOST_PEND_NEW;
+	return ret;
+}
+
+void __ghost_cancel_fork(struct task_struct *p)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	ghost_sw_free(p->ghost.enclave, p);
+	ghost_member_teardown(p);
+	local_irq_restore(flags);
+}
+
+void __ghost_post_fork(struct task_struct *p)
+{
+	struct rq_flags rf;
+	struct rq *rq;
+
+	rq = task_rq_lock(p, &rf);
+	if (p->ghost.sw)
+		publish(p);
+	task_rq_unlock(rq, p, &rf);
+}
+
+/* Off the CPU for ever; no locks held. */
+void ghost_task_dead(struct task_struct *p)
+{
+	struct rq_flags rf;
+	struct rq *rq;
+
+	rq = task_rq_lock(p, &rf);
+	update_rq_clock(rq);
+	if (!p->ghost.sw)
+		goto unlock;
+
+	if (p->ghost.flags & GHOST_TF_AGENT) {
+		ghost_agent_exit(rq, p);
+		ghost_member_teardown(p);
+		task_rq_unlock(rq, p, &rf);
+		put_task_struct(p);
+		return;
+	}
+
+	ghost_sw_set(p, GHOST_SW_F_CANFREE, 0);
+	if (p->ghost.gate || !ghost_msg_dead(rq, p))
+		ghost_sw_free(p->ghost.enclave, p);
+	else
+		ghost_wake_for(p);
+	ghost_member_teardown(p);
+unlock:
+	task_rq_unlock(rq, p, &rf);
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: which event makes which message. The caller holds the rq lock
+ * of the task, so that per task the order of messages, barrier steps and
+ * status word changes is one.
+ */
+#include "ghost.h"
+
+static void note_lost(struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+
+	p->ghost.flags |= GHOST_TF_LOST;
+	raw_spin_lock(&e->lock);
+	if (list_empty(&p->ghost.lost_node))
+		list_add_tail(&p->ghost.lost_node, &e->lost);
+	raw_spin_unlock(&e->lock);
+}
+
+/*
+ * Step the barrier and append the message. What found no room is remembered
+ * by the difference between p->ghost.view and the task's state, and made good
+ * by ghost_resend_lost().
+ */
+static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
+		 enum ghost_view view)
+{
+	struct ghost_status_word *sw = p->ghost.sw;
+
+	if (!sw)
+		return false;
+
+	/* Release: whoever sees the barrier sees the flags of the event. */
+	smp_store_release(&sw->barrier, ++p->ghost.barrier);
+
+	if (!p->ghost.queue || p->ghost.gate)
+		return false;
+
+	/* Nothing may precede the TASK_NEW that found no room. */
+	if (p->ghost.view == GHOST_VIEW_NONE && type != MSG_TASK_NEW) {
+		if (!(p->ghost.flags & GHOST_TF_LOST) || view == GHOST_VIEW_GONE)
+			return false;
+		if (type != MSG_TASK_ON_CPU)
+			ghost_msg_new(p, view != GHOST_VIEW_BLOCKED &&
+				      task_on_rq_queued(p));
+		return false;
+	}
+
+	if (!ghost_queue_produce(p->ghost.queue, type, p->ghost.barrier,
+				 payload, size)) {
+		if (view != GHOST_VIEW_GONE)
+			note_lost(p);
+		return false;
+	}
+	p->ghost.view = view;
+	return true;
+}
+
+
+bool ghost_msg_new(struct task_struct *p, bool runnable)
+{
+	struct ghost_msg_payload_task_new m = {
+		.gtid		= ghost_gtid(p),
+		.runtime	= p->se.sum_exec_runtime,
+		.runnable	= runnable,
+		.nice		= task_nice(p),
+		.sw_info.id	= p->ghost.region->mem->id,
+		.sw_info.index	= p->ghost.sw - p->ghost.region->words,
+	};
+
+	rcu_read_lock();
+	m.parent_gtid = ghost_gtid(rcu_dereference(p->real_parent));
+	rcu_read_unlock();
+	ghost_sw_runtime(p);
+	return send(p, MSG_TASK_NEW, &m, sizeof(m), runnable ?
+		    GHOST_VIEW_RUNNABLE : GHOST_VIEW_BLOCKED);
+}
+
+bool ghost_msg_blocked(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_blocked m = {
+		.gtid		= ghost_gtid(p),
+		.runtime	= p->se.sum_exec_runtime,
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+	};
+
+	return send(p, MSG_TASK_BLOCKED, &m, sizeof(m), GHOST_VIEW_BLOCKED);
+}
+
+bool ghost_msg_wakeup(struct task_struct *p)
+{
+	struct ghost_msg_payload_task_wakeup m = {
+		.gtid		= ghost_gtid(p),
+		.last_ran_cpu	= p->ghost.last_ran_cpu,
+		.wake_up_cpu	= p->ghost.wake_up_cpu,
+		.waker_cpu	= p->ghost.waker_cpu,
+	};
+
+	return send(p, MSG_TASK_WAKEUP, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+}
+
+bool ghost_msg_yield(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_yield m = {
+		.gtid		= ghost_gtid(p),
+		.runtime	= p->se.sum_exec_runtime,
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+	};
+
+	if (p->ghost.sw)
+		ghost_sw_runtime(p);
+	return send(p, MSG_TASK_YIELD, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+}
+
+bool ghost_msg_preempt(struct rq *rq, struct task_struct *p, bool was_latched)
+{
+	struct ghost_msg_payload_task_preempt m = {
+		.gtid		= ghost_gtid(p),
+		.runtime	= p->se.sum_exec_runtime,
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+		.was_latched	= was_latched,
+	};
+
+	if (p->ghost.sw)
+		ghost_sw_runtime(p);
+	return send(p, MSG_TASK_PREEMPT, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+}
+
+bool ghost_msg_departed(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_departed m = {
+		.gtid		= ghost_gtid(p),
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+		.was_current	= task_current(rq, p),
+	};
+
+	return send(p, MSG_TASK_DEPARTED, &m, sizeof(m), GHOST_VIEW_GONE);
+}
+
+bool ghost_msg_dead(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_dead m = {
+		.gtid		= ghost_gtid(p),
+		.cpu		= cpu_of(rq),
+	};
+
+	return send(p, MSG_TASK_DEAD, &m, sizeof(m), GHOST_VIEW_GONE);
+}
+
+bool ghost_msg_affinity(struct task_struct *p)
+{
+	struct ghost_msg_payload_task_affinity_changed m = {
+		.gtid		= ghost_gtid(p),
+	};
+
+	return send(p, MSG_TASK_AFFINITY_CHANGED, &m, sizeof(m), p->ghost.view);
+}
+
+bool ghost_msg_priority(struct task_struct *p)
+{
+	struct ghost_msg_payload_task_priority_changed m = {
+		.gtid		= ghost_gtid(p),
+		.nice		= task_nice(p),
+	};
+
+	return send(p, MSG_TASK_PRIORITY_CHANGED, &m, sizeof(m), p->ghost.view);
+}
+
+bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_on_cpu m = {
+		.gtid		= ghost_gtid(p),
+		.commit_time	= ktime_get_mono_fast_ns(),
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+	};
+
+	return send(p, MSG_TASK_ON_CPU, &m, sizeof(m), GHOST_VIEW_RUNNING);
+}
+
+/* TASK_NEW is due: the task shows in the enclave's files from here on. */
+void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+	bool dying;
+
+	lockdep_assert_rq_held(rq);
+	raw_spin_lock(&e->lock);
+	list_add_tail(&p->ghost.task_node, &e->tasks);
+	e->nr_tasks++;
+	dying = e->dying;
+	raw_spin_unlock(&e->lock);
+
+	p->ghost.flags |= GHOST_TF_ANNOUNCED;
+	ghost_msg_new(p, runnable);
+	ghost_wake_for(p);
+	if (dying)
+		ghost_enclave_todo(e, GHOST_TODO_REAP);
+}
+
+/**
+ * ghost_wake_for - wake the agent that the task's queue names
+ * @p: the task a message was about
+ *
+ * The agent of the task's own CPU if the queue names it, else the first.
+ * An agent of another enclave is left alone.
+ *
+ * Context: the task's rq lock is held.
+ */
+void ghost_wake_for(struct task_struct *p)
+{
+	struct ghost_queue *q = p->ghost.queue;
+	struct ghost_wakeup *w;
+	int cpu, i;
+
+	if (!q)
+		return;
+
+	rcu_read_lock();
+	w = rcu_dereference(q->wakeup);
+	if (w) {
+		cpu = w->cpu[0];
+		for (i = 1; i < w->nr; i++)
+			if (w->cpu[i] == task_cpu(p))
+				cpu = w->cpu[i];
+		if (rcu_access_pointer(cpu_rq(cpu)->ghost.enclave) ==
+		    p->ghost.enclave)
+			ghost_wake_agent(cpu);
+	}
+	rcu_read_unlock();
+}
+
+/* Take the queue's view of @p to the present. rq lock held. */
+static bool resend(struct rq *rq, struct task_struct *p)
+{
+	bool runnable = p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE;
+
+	p->ghost.flags &= ~GHOST_TF_LOST;
+	if (p->ghost.pending & GHOST_PEND_NEW)
+		return true;
+	if (p->ghost.view == GHOST_VIEW_NONE)
+		ghost_msg_new(p, runnable);
+	else if (!runnable)
+		ghost_msg_blocked(rq, p);
+	else if (p->ghost.view == GHOST_VIEW_BLOCKED)
+		ghost_msg_wakeup(p);
+	else if (task_current(rq, p))
+		return true;
+	else
+		ghost_msg_preempt(rq, p, false);
+	ghost_wake_for(p);
+	return !(p->ghost.flags & GHOST_TF_LOST);
+}
+
+static struct task_struct *first_lost(struct ghost_enclave *e)
+{
+	struct task_struct *p;
+
+	raw_spin_lock_irq(&e->lock);
+	p = list_first_entry_or_null(&e->lost, struct task_struct,
+				     ghost.lost_node);
+	if (p) {
+		list_del_init(&p->ghost.lost_node);
+		get_task_struct(p);
+	}
+	raw_spin_unlock_irq(&e->lock);
+	return p;
+}
+
+/**
+ * ghost_resend_lost - make good what found no room
+ * @e: enclave whose agent has, perhaps, emptied its queue
+ *
+ * Stops at the first that still finds none.
+ *
+ * Context: process; no locks held.
+ */
+void ghost_resend_lost(struct ghost_enclave *e)
+{
+	struct task_struct *p;
+	struct rq_flags rf;
+	struct rq *rq;
+	bool ok = true;
+
+	while (ok && !list_empty_careful(&e->lost) && (p = first_lost(e))) {
+		rq = task_rq_lock(p, &rf);
+		update_rq_clock(rq);
+		if (p->ghost.sw && p->ghost.enclave == e &&
+		    (p->ghost.flags & GHOST_TF_LOST))
+			ok = resend(rq, p);
+		task_rq_unlock(rq, p, &rf);
+		put_task_struct(p);
+	}
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: message rings.
+ *
+ * One producer at a time (q->lock), one consumer in user space. The kernel
+ * owns head and overflow and keeps its own copies: what user space writes
+ * over them is overwritten by the next message and never read. tail is read
+ * once a message with acquire, pairing with the consumer's release store
+ * after it has read the slots; a tail that makes the ring look more than full
+ * counts as full. head is stored with release after the slots, pairing with
+ * the consumer's acquire load.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/file.h>
+#include <linux/fs.h>
+#include <linux/mm.h>
+#include <linux/vmalloc.h>
+#include "ghost.h"
+
+size_t ghost_queue_size(u32 elems)
+{
+	return PAGE_ALIGN(sizeof(struct ghost_queue_header) +
+			  sizeof(struct ghost_ring) +
+			  (size_t)elems * GHOST_MSG_SLOT_SIZE);
+}
+
+static void queue_free_work(struct work_struct *work)
+{
+	struct ghost_queue *q = container_of(work, struct ghost_queue, free_work);
+
+	irq_work_sync(&q->irq_work);
+	kfree(rcu_access_pointer(q->wakeup));
+	vfree(q->mem);
+	kfree(q);
+}
+
+static void queue_irq_work(struct irq_work *work)
+{
+	struct ghost_queue *q = container_of(work, struct ghost_queue, irq_work);
+
+	queue_work(system_unbound_wq, &q->free_work);
+}
+
+/* Any context, also under a rq lock. */
+void ghost_queue_put(struct ghost_queue *q)
+{
+	if (q && refcount_dec_and_test(&q->ref))
+		irq_work_queue(&q->irq_work);
+}
+
+static int queue_release(struct inode *inode, struct file *file)
+{
+	struct ghost_queue *q = file->private_data;
+	struct ghost_enclave *e = q->enclave;
+
+	raw_spin_lock_irq(&e->lock);
+	if (e->default_queue == q)
+		e->default_queue = NULL;
+	q->enclave = NULL;
+	raw_spin_unlock_irq(&e->lock);
+
+	ghost_enclave_put(e);
+	ghost_queue_put(q);
+	return 0;
+}
+
+static int queue_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	struct ghost_queue *q = file->private_data;
+
+	if (!(vma->vm_flags & VM_SHARED))
+		return -EINVAL;
+	if (vma->vm_flags & VM_EXEC)
+		return -EACCES;
+	if (vma->vm_pgoff || vma->vm_end - vma->vm_start != q->size)
+		return -EINVAL;
+
+	vm_flags_mod(vma, VM_DONTCOPY, VM_MAYEXEC);
+	return remap_vmalloc_range(vma, q->mem, 0);
+}
+
+static const struct file_operations queue_fops = {
+	.owner		= THIS_MODULE,
+	.release	= queue_release,
+	.mmap		= queue_mmap,
+	.llseek		= noop_llseek,
+};
+
+int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node)
+{
+	struct ghost_queue_header *h;
+	struct ghost_queue *q;
+	int fd;
+
+	q = kzalloc_node(sizeof(*q), GFP_KERNEL_ACCOUNT, node);
+	if (!q)
+		return -ENOMEM;
+
+	q->size = ghost_queue_size(elems);
+	q->mem = __vmalloc_node_range(q->size, SHMLBA, VMALLOC_START, VMALLOC_END,
+				      GFP_KERNEL_ACCOUNT | __GFP_ZERO,
+				      PAGE_KERNEL, VM_USERMAP, node,
+				      __builtin_return_address(0));
+	if (!q->mem) {
+		kfree(q);
+		return -ENOMEM;
+	}
+	refcount_set(&q->ref, 1);
+	raw_spin_lock_init(&q->lock);
+	q->nelems = elems;
+	q->ring = q->mem + sizeof(*h);
+	q->irq_work = IRQ_WORK_INIT_HARD(queue_irq_work);
+	INIT_WORK(&q->free_work, queue_free_work);
+
+	h = q->mem;
+	h->version = GHOST_QUEUE_VERSION;
+	h->start = sizeof(*h);
+	h->nelems = elems;
+
+	ghost_enclave_get(e);
+	q->enclave = e;
+
+	fd = anon_inode_getfd("[ghost_queue]", &queue_fops, q, O_RDWR | O_CLOEXEC);
+	if (fd < 0) {
+		ghost_enclave_put(e);
+		ghost_queue_put(q);
+	}
+	return fd;
+}
+
+/* Returns the queue behind @fd with a reference, or NULL. */
+struct ghost_queue *ghost_queue_fdget(int fd)
+{
+	struct fd f = fdget(fd);
+	struct ghost_queue *q = NULL;
+
+	if (fd_file(f) && fd_file(f)->f_op == &queue_fops) {
+		q = fd_file(f)->private_data;
+		refcount_inc(&q->ref);
+	}
+	fdput(f);
+	return q;
+}
+
+/**
+ * ghost_queue_produce - append one message
+ * @q: where to
+ * @type: MSG_*
+ * @seqnum: barrier of the source
+ * @payload: what follows the header
+ * @size: its bytes, a multiple of 4
+ *
+ * Context: a rq lock is held, interrupts are off.
+ * Return: false when there is no room; ring->overflow says how often.
+ */
+bool ghost_queue_produce(struct ghost_queue *q, u16 type, u32 seqnum,
+			 const void *payload, u16 size)
+{
+	u32 need = DIV_ROUND_UP(sizeof(struct ghost_msg) + size,
+				GHOST_MSG_SLOT_SIZE);
+	struct ghost_ring *ring = q->ring;
+	u32 used, slot, to_end, skip = 0;
+	struct ghost_msg *msg;
+	bool ok = false;
+
+	raw_spin_lock(&q->lock);
+	/* Pairs with the consumer's release store of tail. */
+	used = q->head - smp_load_acquire(&ring->tail);
+	if (used > q->nelems)
+		used = q->nelems;
+
+	slot = q->head & (q->nelems - 1);
+	to_end = q->nelems - slot;
+	if (to_end < need)
+		skip = to_end;
+	if (used + skip + need > q->nelems) {
+		WRITE_ONCE(ring->overflow, ++q->overflow);
+		goto unlock;
+	}
+
+	msg = (void *)ring->msgs + (size_t)slot * GHOST_MSG_SLOT_SIZE;
+	if (skip) {
+		msg->type = MSG_NOP;
+		msg->length = skip * GHOST_MSG_SLOT_SIZE;
+		msg->seqnum = 0;
+		msg = (void *)ring->msgs;
+	}
+	msg->type = type;
+	msg->length = sizeof(*msg) + size;
+	msg->seqnum = seqnum;
+	memcpy(msg->payload, payload, size);
+
+	q->head += skip + need;
+	/* Pairs with the consumer's acquire load of head. */
+	smp_store_release(&ring->head, q->head);
+	ok = true;
+unlock:
+	raw_spin_unlock(&q->lock);
+	return ok;
+}
+
+int ghost_queue_set_wakeup(struct ghost_queue *q, const struct ghost_agent_wakeup *w,
+			   int nr)
+{
+	struct ghost_wakeup *new = NULL, *old;
+	int i;
+
+	if (nr) {
+		new = kzalloc(sizeof(*new), GFP_KERNEL_ACCOUNT);
+		if (!new)
+			return -ENOMEM;
+		new->nr = nr;
+		for (i = 0; i < nr; i++)
+			new->cpu[i] = w[i].cpu;
+	}
+	old = unrcu_pointer(xchg(&q->wakeup, RCU_INITIALIZER(new)));
+	kfree_rcu(old, rcu);
+
+	local_irq_disable();
+	for (i = 0; i < nr; i++)
+		ghost_wake_agent(w[i].cpu);
+	local_irq_enable();
+	return 0;
+}

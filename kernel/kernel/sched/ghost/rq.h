@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The part of SCHED_GHOST that struct rq and the class order need.
+ */
+#ifndef _KERNEL_SCHED_GHOST_RQ_H
+#define _KERNEL_SCHED_GHOST_RQ_H
+
+#include <linux/irq_work.h>
+#include <linux/jump_label.h>
+
+#ifdef CONFIG_SCHED_CLASS_GHOST
+
+struct ghost_txn;
+struct sched_class;
+
+/**
+ * struct ghost_rq - the per-CPU record
+ * @enclave: enclave that the CPU belongs to; written under the enclave lock,
+ *	read under RCU (a rq lock is enough)
+ * @txn: the CPU's transaction in the enclave's shared memory, as @enclave
+ * @agent: agent of the CPU, counted; written under both rq lock and enclave
+ *	lock, read under either
+ * @abarrier: agent barrier; incremented by anybody
+ * @wakereq: the agent is to be un-parked at the next decision; lockless,
+ *	set after @abarrier was incremented
+ * @claim: 1 while @txn is being committed; the kernel's own copy of the
+ *	claim, user space can forge the other
+ * @parked: the agent has given up its CPU and waits; read locklessly by
+ *	wakers, who increment @abarrier first
+ * @kick: the running ghost task must not be kept
+ * @check_preempt: inside one pass: prev may still need a PREEMPT message
+ * @kill: the agent hogs the CPU, @work sends SIGKILL
+ * @run_flags: run flags of the last latch or yield
+ * @cpu_seqnum: history counter, never reset
+ * @hog_since: rq clock at which the agent began to keep others waiting, or 0
+ * @tasks: queued ghost tasks, longest waiting first
+ * @latched: task (or idle task) to run next, or NULL
+ * @work: carries out what may not be done under a rq lock
+ *
+ * Protected by the rq lock where not stated otherwise.
+ */
+struct ghost_rq {
+	struct ghost_enclave __rcu	*enclave;
+	struct ghost_txn		*txn;
+	struct task_struct		*agent;
+	atomic_t			abarrier;
+	int				wakereq;
+	int				claim;
+	bool				parked;
+	bool				kick;
+	bool				check_preempt;
+	bool				kill;
+	u16				run_flags;
+	u64				cpu_seqnum;
+	u64				hog_since;
+	struct list_head		tasks;
+	struct task_struct		*latched;
+	struct irq_work			work;
+};
+
+extern const struct sched_class ghost_agent_sched_class;
+extern const struct sched_class ghost_sched_class;
+
+DECLARE_STATIC_KEY_FALSE(ghost_key);
+#define ghost_enabled()		static_branch_unlikely(&ghost_key)
+
+static inline bool ghost_policy(int policy)
+{
+	return policy == SCHED_GHOST;
+}
+
+/* Both classes are skipped while there is no enclave. */
+#define ghost_skip_inactive(class)					\
+({									\
+	const struct sched_class *__c = (class);			\
+									\
+	if (!ghost_enabled() && (__c == &ghost_agent_sched_class ||	\
+				 __c == &ghost_sched_class))		\
+		__c++;							\
+	__c;								\
+})
+
+#else /* !CONFIG_SCHED_CLASS_GHOST */
+
+#define ghost_enabled()			false
+#define ghost_skip_inactive(class)	(class)
+
+static inline bool ghost_policy(int policy) { return false; }
+
+#endif /* CONFIG_SCHED_CLASS_GHOST */
+#endif /* _KERNEL_SCHED_GHOST_RQ_H */

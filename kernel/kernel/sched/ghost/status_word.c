@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: status words, the table of threads that user space maps
+ * read-only.
+ */
+#include <linux/vmalloc.h>
+#include "ghost.h"
+
+static_assert(sizeof(struct ghost_status_word) == 32);
+static_assert(sizeof(struct ghost_sw_region_header) +
+	      GHOST_SW_REGION_CAPACITY * sizeof(struct ghost_status_word) ==
+	      GHOST_SW_REGION_SIZE);
+
+struct ghost_sw_region *ghost_region_find(struct ghost_enclave *e, u32 id)
+{
+	struct ghost_sw_region *r;
+
+	lockdep_assert_held(&e->lock);
+	list_for_each_entry(r, &e->regions, list)
+		if (r->mem->id == id)
+			return r;
+	return NULL;
+}
+
+int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
+{
+	struct ghost_sw_region *r;
+	bool taken;
+	int ret;
+
+	if (node < 0 || node >= MAX_NUMNODES || !node_online(node))
+		return -ENODEV;
+
+	raw_spin_lock_irq(&e->lock);
+	taken = ghost_region_find(e, id);
+	raw_spin_unlock_irq(&e->lock);
+	if (taken)
+		return -EEXIST;
+
+	r = kzalloc_node(sizeof(*r), GFP_KERNEL_ACCOUNT, node);
+	if (!r)
+		return -ENOMEM;
+	r->mem = __vmalloc_node_range(GHOST_SW_REGION_SIZE, SHMLBA,
+				      VMALLOC_START, VMALLOC_END,
+				      GFP_KERNEL_ACCOUNT | __GFP_ZERO,
+				      PAGE_KERNEL, VM_USERMAP, node,
+				      __builtin_return_address(0));
+	if (!r->mem) {
+		kfree(r);
+		return -ENOMEM;
+	}
+	r->words = (void *)(r->mem + 1);
+	*r->mem = (struct ghost_sw_region_header) {
+		.version	= GHOST_SW_REGION_VERSION,
+		.id		= id,
+		.numa_node	= node,
+		.start		= sizeof(*r->mem),
+		.capacity	= GHOST_SW_REGION_CAPACITY,
+		.available	= GHOST_SW_REGION_CAPACITY,
+	};
+
+	ret = ghost_fs_add_region(e, r);
+	if (ret)
+		ghost_region_free(r);
+	return ret;
+}
+
+void ghost_region_free(struct ghost_sw_region *r)
+{
+	vfree(r->mem);
+	kfree(r);
+}
+
+/* Take a slot for @p; INUSE comes later. Enclave lock held. */
+int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
+{
+	struct ghost_sw_region *r;
+
+	lockdep_assert_held(&e->lock);
+	list_for_each_entry(r, &e->regions, list) {
+		if (!r->mem->available)
+			continue;
+		while (r->words[r->next].flags & GHOST_SW_F_ALLOCATED)
+			r->next = (r->next + 1) % GHOST_SW_REGION_CAPACITY;
+		p->ghost.region = r;
+		p->ghost.sw = &r->words[r->next];
+		r->next = (r->next + 1) % GHOST_SW_REGION_CAPACITY;
+		WRITE_ONCE(r->mem->available, r->mem->available - 1);
+		WRITE_ONCE(p->ghost.sw->flags, GHOST_SW_F_ALLOCATED);
+		return 0;
+	}
+	return -ENOMEM;
+}
+
+static void free_slot(struct ghost_sw_region *r, struct ghost_status_word *sw)
+{
+	memset(sw, 0, sizeof(*sw));
+	WRITE_ONCE(r->mem->available, r->mem->available + 1);
+}
+
+/* Give @p's slot back without user space's consent. */
+void ghost_sw_free(struct ghost_enclave *e, struct task_struct *p)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&e->lock, flags);
+	free_slot(p->ghost.region, p->ghost.sw);
+	raw_spin_unlock_irqrestore(&e->lock, flags);
+	p->ghost.sw = NULL;
+}
+
+static struct task_struct *find_gated(struct ghost_enclave *e, u64 gtid)
+{
+	struct task_struct *p;
+
+	list_for_each_entry(p, &e->gated, ghost.gate_node)
+		if (ghost_gtid(p) == gtid)
+			return p;
+	return NULL;
+}
+
+int ghost_sw_user_free(struct ghost_enclave *e, struct ghost_sw_info *info)
+{
+	struct ghost_status_word *sw;
+	struct ghost_sw_region *r;
+	struct task_struct *p = NULL;
+	int ret = 0;
+
+	raw_spin_lock_irq(&e->lock);
+	r = ghost_region_find(e, info->id);
+	if (!r || info->index >= GHOST_SW_REGION_CAPACITY) {
+		ret = -ENOENT;
+		goto unlock;
+	}
+	sw = &r->words[array_index_nospec(info->index, GHOST_SW_REGION_CAPACITY)];
+	if (!(READ_ONCE(sw->flags) & GHOST_SW_F_CANFREE)) {
+		ret = -EINVAL;
+		goto unlock;
+	}
+	if (sw->flags & GHOST_SW_TASK_MSG_GATED) {
+		p = find_gated(e, sw->gtid);
+		if (p)
+			list_del_init(&p->ghost.gate_node);
+	}
+	free_slot(r, sw);
+unlock:
+	raw_spin_unlock_irq(&e->lock);
+	if (p)
+		ghost_ungate(p);
+	return ret;
+}
+
+void ghost_sw_runtime(struct task_struct *p)
+{
+	WRITE_ONCE(p->ghost.sw->runtime, p->se.sum_exec_runtime);
+}

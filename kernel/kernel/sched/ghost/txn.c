@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: transactions: claim, validate, commit.
+ *
+ * A transaction lies in memory that user space writes. It is claimed twice:
+ * in rq->ghost.claim, which only the kernel can touch, and by changing
+ * txn->state from READY to the claiming CPU with acquire, which pairs with
+ * user space's release of READY. Every field is then read once, into a copy.
+ * The result is stored with release after commit_time and cpu_seqnum, while
+ * the rq lock of the target is held, so that whoever sees it finds all
+ * earlier messages of that CPU.
+ *
+ * All checks come before the first change: a failed commit moves nothing.
+ */
+#include <linux/uaccess.h>
+#include "ghost.h"
+
+#define RUN_FLAGS	(RTLA_ON_PREEMPT | RTLA_ON_BLOCKED | RTLA_ON_YIELD |	\
+			 RTLA_ON_IDLE | NEED_L1D_FLUSH | NEED_CPU_NOT_IDLE |	\
+			 ELIDE_PREEMPT | SEND_TASK_ON_CPU |			\
+			 DEFER_LATCHED_PREEMPTION_BY_AGENT | DO_NOT_PREEMPT)
+#define COMMIT_POINTS	(COMMIT_AT_SCHEDULE | COMMIT_AT_TXN_COMMIT)
+#define BARRIER_FLAGS	(ELIDE_AGENT_BARRIER_INC | INC_AGENT_BARRIER_ON_FAILURE)
+#define COMMIT_FLAGS	(COMMIT_POINTS | ALLOW_TASK_ONCPU | BARRIER_FLAGS)
+
+/* A commit in progress. */
+struct commit {
+	struct rq	*rq;		/* of the target CPU */
+	struct ghost_txn txn;		/* the copy */
+	bool		sync;		/* by ioctl */
+	bool		block;		/* by the agent of the target CPU */
+	bool		resched;	/* out: the target must schedule */
+	bool		flags_read;	/* out: commit_flags can be trusted */
+};
+
+void ghost_txn_init(struct ghost_txn *txn, int cpu)
+{
+	memset(txn, 0, sizeof(*txn));
+	txn->version = GHOST_TXN_VERSION;
+	txn->cpu = cpu;
+	txn->u.sync_group_owner = -1;
+	smp_store_release(&txn->state, GHOST_TXN_COMPLETE);
+}
+
+static bool claim(struct rq *rq, struct ghost_txn *txn)
+{
+	if (cmpxchg(&rq->ghost.claim, 0, 1))
+		return false;
+	if (cmpxchg_acquire(&txn->state, GHOST_TXN_READY, smp_processor_id()) ==
+	    GHOST_TXN_READY)
+		return true;
+	smp_store_release(&rq->ghost.claim, 0);
+	return false;
+}
+
+static void finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum)
+{
+	WRITE_ONCE(txn->commit_time, ktime_get_mono_fast_ns());
+	if (state == GHOST_TXN_COMPLETE)
+		WRITE_ONCE(txn->cpu_seqnum, seqnum);
+	smp_store_release(&txn->state, state);
+	smp_store_release(&rq->ghost.claim, 0);
+}
+
+/* An agent comes or goes: what it finds READY was not meant for it. */
+void ghost_txn_kill(struct rq *rq)
+{
+	struct ghost_txn *txn = rq->ghost.txn;
+
+	lockdep_assert_rq_held(rq);
+	if (txn && claim(rq, txn))
+		finish(rq, txn, GHOST_TXN_NO_AGENT, 0);
+}
+
+static s32 check_flags(const struct ghost_txn *t)
+{
+	if ((t->run_flags & ~RUN_FLAGS) ||
+	    ((t->run_flags & RTLA_ON_IDLE) && t->gtid < 0) ||
+	    ((t->run_flags & NEED_CPU_NOT_IDLE) && t->gtid != GHOST_IDLE_GTID) ||
+	    (t->gtid == GHOST_AGENT_GTID && t->run_flags))
+		return GHOST_TXN_INVALID_FLAGS;
+	if ((t->commit_flags & ~COMMIT_FLAGS) ||
+	    (t->commit_flags & COMMIT_POINTS) == COMMIT_POINTS ||
+	    (t->commit_flags & BARRIER_FLAGS) == BARRIER_FLAGS)
+		return GHOST_TXN_INVALID_FLAGS;
+	return GHOST_TXN_COMPLETE;
+}
+
+/* Read the transaction, once. */
+static s32 read_txn(struct commit *c, struct ghost_txn *txn)
+{
+	struct ghost_txn *t = &c->txn;
+	s32 ret;
+
+	t->version = READ_ONCE(txn->version);
+	t->cpu = READ_ONCE(txn->cpu);
+	t->agent_barrier = READ_ONCE(txn->agent_barrier);
+	t->task_barrier = READ_ONCE(txn->task_barrier);
+	t->run_flags = READ_ONCE(txn->run_flags);
+	t->commit_flags = READ_ONCE(txn->commit_flags);
+	t->gtid = READ_ONCE(txn->gtid);
+
+	if (t->version != GHOST_TXN_VERSION)
+		return GHOST_TXN_UNSUPPORTED_VERSION;
+	if (t->cpu != cpu_of(c->rq))
+		return GHOST_TXN_INVALID_CPU;
+	ret = check_flags(t);
+	c->flags_read = ret == GHOST_TXN_COMPLETE;
+	if (c->flags_read && !cpu_online(t->cpu))
+		return GHOST_TXN_CPU_OFFLINE;
+	return ret;
+}
+
+/* Checks of a real task; its rq lock and the target's are held. */
+static s32 check_task(struct commit *c, struct task_struct *p)
+{
+	struct rq *rq = c->rq;
+	struct ghost_enclave *e = rcu_dereference_sched(rq->ghost.enclave);
+
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		return GHOST_TXN_INVALID_TARGET;
+	if (!e)
+		return GHOST_TXN_CPU_UNAVAIL;
+	if (p->ghost.gate || !ghost_class(p) || !p->ghost.sw ||
+	    (p->ghost.pending & GHOST_PEND_NEW))
+		return GHOST_TXN_TARGET_STALE;
+	if (p->ghost.barrier != c->txn.task_barrier)
+		return GHOST_TXN_TARGET_STALE;
+	if (!task_on_rq_queued(p)) {
+		/* Its BLOCKED is on the way if it has just gone to sleep. */
+		return p->on_cpu || p->ghost.pending ? GHOST_TXN_TARGET_STALE :
+			GHOST_TXN_TARGET_NOT_RUNNABLE;
+	}
+	if (p->ghost.enclave != e)
+		return GHOST_TXN_NOT_PERMITTED;
+	if (p->on_cpu) {
+		if (!(c->txn.commit_flags & ALLOW_TASK_ONCPU) || task_rq(p) != rq)
+			return GHOST_TXN_TARGET_ONCPU;
+		if (rq->ghost.kick && test_tsk_need_resched(p))
+			return GHOST_TXN_TARGET_STALE;
+	}
+	if (task_rq(p) != rq && is_migration_disabled(p))
+		return GHOST_TXN_TARGET_STALE;
+	return GHOST_TXN_COMPLETE;
+}
+
+static bool entitled(struct commit *c)
+{
+	struct rq *rq = c->rq;
+
+	if (!c->sync)
+		return true;
+	if (current->ghost.flags & GHOST_TF_AGENT)
+		return rcu_access_pointer(this_rq()->ghost.enclave) ==
+			rcu_access_pointer(rq->ghost.enclave);
+	return c->txn.gtid == GHOST_AGENT_GTID &&
+		same_thread_group(rq->ghost.agent, current);
+}
+
+/* Checks of the CPU for task or IDLE (@p), NULL and AGENT. */
+static s32 check_cpu(struct commit *c, struct task_struct *p)
+{
+	struct rq *rq = c->rq;
+	struct task_struct *curr = rq->curr;
+	bool lower = ghost_class(curr) || is_idle_task(curr);
+
+	if (!rq->ghost.agent)
+		return GHOST_TXN_NO_AGENT;
+	if (!entitled(c))
+		return GHOST_TXN_NOT_PERMITTED;
+	if (p && (c->txn.run_flags & DO_NOT_PREEMPT) &&
+	    ((curr != rq->idle && curr != p && curr != rq->ghost.agent) ||
+	     (rq->ghost.latched && rq->ghost.latched != p)))
+		return GHOST_TXN_AGENT_STALE;
+	if (p && !lower)
+		return GHOST_TXN_CPU_UNAVAIL;
+	if (c->block && c->txn.gtid != GHOST_AGENT_GTID) {
+		ghost_agent_park(rq);
+		if ((u32)atomic_read(&rq->ghost.abarrier) != c->txn.agent_barrier) {
+			ghost_agent_unpark(rq);
+			return GHOST_TXN_AGENT_STALE;
+		}
+	}
+	c->resched = lower || c->txn.gtid == GHOST_AGENT_GTID;
+	return GHOST_TXN_COMPLETE;
+}
+
+static void bump_agent_barrier(struct rq *rq)
+{
+	atomic_inc(&rq->ghost.abarrier);
+	if (rq->ghost.agent)
+		ghost_agent_sync(rq);
+}
+
+/* Everything is checked; make it so. */
+static void apply(struct commit *c, struct task_struct *p)
+{
+	struct ghost_rq *g = &c->rq->ghost;
+	struct rq *rq = c->rq;
+
+	if (p && rq->curr == p) {
+		c->resched = false;
+		if (g->latched)
+			ghost_unlatch(rq);
+		g->run_flags = c->txn.run_flags;
+		g->kick = false;
+		g->cpu_seqnum++;
+		return;
+	}
+
+	if (!(c->txn.commit_flags & ELIDE_AGENT_BARRIER_INC))
+		bump_agent_barrier(rq);
+
+	if (c->txn.gtid == GHOST_AGENT_GTID) {
+		ghost_agent_schedule(rq);
+		c->resched = c->resched && rq->curr != g->agent;
+	} else {
+		if (p && p != rq->idle && task_rq(p) != rq) {
+			struct rq *src = task_rq(p);
+
+			if (src->ghost.latched == p) {
+				src->ghost.latched = NULL;
+				ghost_count(src, p, false);
+			}
+			ghost_move_task(src, rq, p);
+		}
+		ghost_latch(rq, p, c->txn.run_flags);
+		if (!p)
+			g->kick = true;
+		/* While the agent itself runs only it decides when to go. */
+		if (!c->block && rq->curr == g->agent)
+			c->resched = false;
+	}
+	g->cpu_seqnum++;
+}
+
+/* Lock the target and wherever @p is; both clocks are up to date. */
+static void lock_rqs(struct rq *rq, struct task_struct *p)
+{
+	struct rq *src;
+
+	for (;;) {
+		src = p ? task_rq(p) : rq;
+		double_rq_lock(rq, src);
+		if (!p || (task_rq(p) == src && !task_on_rq_migrating(p)))
+			break;
+		double_rq_unlock(rq, src);
+		cpu_relax();
+	}
+	update_rq_clock(rq);
+	if (src != rq)
+		update_rq_clock(src);
+}
+
+/* Interrupts are off, no rq lock is held, @txn is claimed. */
+static bool commit(struct commit *c, struct ghost_txn *txn)
+{
+	struct task_struct *p = NULL;
+	struct rq *rq = c->rq, *src;
+	u64 seqnum = 0;
+	s32 state;
+
+	rcu_read_lock();
+	state = read_txn(c, txn);
+	if (state == GHOST_TXN_COMPLETE && c->txn.gtid > 0) {
+		p = ghost_task_by_gtid(c->txn.gtid);
+		if (!p)
+			state = GHOST_TXN_TARGET_NOT_FOUND;
+	}
+
+	lock_rqs(rq, p);
+	src = p ? task_rq(p) : rq;
+	if (READ_ONCE(rq->ghost.txn) != txn)
+		state = GHOST_TXN_CPU_UNAVAIL;
+	if (state == GHOST_TXN_COMPLETE && p)
+		state = check_task(c, p);
+	if (state == GHOST_TXN_COMPLETE && c->txn.gtid == GHOST_IDLE_GTID) {
+		if (rq->curr == rq->idle &&
+		    !(c->txn.commit_flags & ALLOW_TASK_ONCPU))
+			state = GHOST_TXN_TARGET_ONCPU;
+	} else if (state == GHOST_TXN_COMPLETE && c->txn.gtid < GHOST_IDLE_GTID) {
+		state = GHOST_TXN_INVALID_TARGET;
+	}
+	if (c->txn.gtid == GHOST_IDLE_GTID)
+		p = rq->idle;
+	if (state == GHOST_TXN_COMPLETE)
+		state = check_cpu(c, p);
+
+	if (state == GHOST_TXN_COMPLETE) {
+		apply(c, p);
+		seqnum = rq->ghost.cpu_seqnum;
+		if (c->resched && !c->block)
+			resched_curr(rq);
+	} else if (c->flags_read &&
+		   (c->txn.commit_flags & INC_AGENT_BARRIER_ON_FAILURE)) {
+		bump_agent_barrier(rq);
+	}
+	finish(rq, txn, state, seqnum);
+	double_rq_unlock(rq, src);
+	rcu_read_unlock();
+	return state == GHOST_TXN_COMPLETE;
+}
+
+static bool greedy(u8 commit_flags)
+{
+	return !(commit_flags & COMMIT_POINTS);
+}
+
+/* Interrupts off, no rq lock held: commit this CPU's own, if it may be. */
+void ghost_txn_commit_self(struct rq *rq, bool at_schedule)
+{
+	struct commit c = { .rq = rq };
+	struct ghost_txn *txn;
+	u8 flags;
+
+	rcu_read_lock();
+	txn = READ_ONCE(rq->ghost.txn);
+	if (txn && READ_ONCE(txn->state) == GHOST_TXN_READY) {
+		flags = READ_ONCE(txn->commit_flags);
+		if ((greedy(flags) || (at_schedule && (flags & COMMIT_AT_SCHEDULE))) &&
+		    claim(rq, txn))
+			commit(&c, txn);
+	}
+	rcu_read_unlock();
+}
+
+/* The commit point in __schedule(): nothing else is to be run here. */
+void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf)
+{
+	if (READ_ONCE(rq->ghost.txn->state) != GHOST_TXN_READY)
+		return;
+
+	rq_unpin_lock(rq, rf);
+	raw_spin_rq_unlock(rq);
+	ghost_txn_commit_self(rq, true);
+	raw_spin_rq_lock(rq);
+	rq_repin_lock(rq, rf);
+	update_rq_clock(rq);
+}
+
+/* Returns whether the caller, an agent, has parked. */
+static bool commit_cpus(const struct cpumask *cpus)
+{
+	int this_cpu = smp_processor_id();
+	int cpu, failed = 0;
+	bool block = false;
+
+	for_each_cpu_wrap(cpu, cpus, this_cpu + 1) {
+		struct commit c = {
+			.rq	= cpu_rq(cpu),
+			.sync	= true,
+			.block	= cpu == this_cpu && ghost_agent(current),
+		};
+		struct ghost_txn *txn = READ_ONCE(c.rq->ghost.txn);
+		u8 flags;
+
+		if (!txn || READ_ONCE(txn->state) != GHOST_TXN_READY)
+			continue;
+		/* A foreign agent's transaction is not ours to touch. */
+		if (ghost_agent(current) &&
+		    rcu_access_pointer(c.rq->ghost.enclave) != current->ghost.enclave)
+			continue;
+		flags = READ_ONCE(txn->commit_flags);
+		if (cpu != this_cpu && !(flags & COMMIT_AT_TXN_COMMIT)) {
+			if (greedy(flags))
+				ghost_kick_cpu(cpu);
+			continue;
+		}
+		if (!claim(c.rq, txn)) {
+			failed++;
+			continue;
+		}
+		if (cpu == this_cpu && failed) {
+			finish(c.rq, txn, GHOST_TXN_POISONED, 0);
+			continue;
+		}
+		if (!commit(&c, txn))
+			failed++;
+		else if (c.block)
+			block = c.rq->ghost.parked;
+	}
+	return block;
+}
+
+/* GHOST_IOC_COMMIT_TXN; results are in the transactions. */
+int ghost_commit_ioctl(struct ghost_ioc_commit_txn *arg)
+{
+	cpumask_var_t cpus;
+	u32 len = min_t(u32, arg->mask_len, cpumask_size());
+	bool block;
+
+	if (arg->flags)
+		return -EINVAL;
+	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
+		return -ENOMEM;
+	if (copy_from_user(cpus, (void __user *)arg->mask_ptr, len)) {
+		free_cpumask_var(cpus);
+		return -EFAULT;
+	}
+	cpumask_and(cpus, cpus, cpu_possible_mask);
+
+	if (ghost_agent(current))
+		ghost_resend_lost(current->ghost.enclave);
+
+	local_irq_disable();
+	block = commit_cpus(cpus);
+	local_irq_enable();
+	free_cpumask_var(cpus);
+	if (block)
+		schedule();
+	return 0;
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: limits on trust.
+ *
+ * runnable_timeout and kernel.ghost_stall_max_ms bound how long a runnable
+ * member waits; a work looks at every announced member, wherever it is
+ * queued. Time in which a higher class ran on all CPUs of the enclave is not
+ * the agent's fault: it is summed in e->excused, and what was added since a
+ * task began to wait does not count.
+ *
+ * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
+ * runnable threads of other classes waiting; the agent's own tick looks.
+ */
+#include <linux/sysctl.h>
+#include "ghost.h"
+
+/* Milliseconds. The stall limit of sched_ext is 30 s as well. */
+unsigned long sysctl_ghost_stall_max_ms = 30000;
+/* Below the soft lockup (20 s) and hung task (120 s) limits. */
+unsigned long sysctl_ghost_agent_hog_ms = 10000;
+
+static unsigned long limit_ms(struct ghost_enclave *e)
+{
+	unsigned long stall = READ_ONCE(sysctl_ghost_stall_max_ms);
+	unsigned long timeout = READ_ONCE(e->runnable_timeout_ms);
+
+	return min_not_zero(stall, timeout);
+}
+
+/* Half of the limit, so that it is overrun by half at most. */
+static unsigned long period(struct ghost_enclave *e)
+{
+	unsigned long ms = limit_ms(e) / 2;
+
+	return msecs_to_jiffies(ms ? clamp(ms, 10UL, 1000UL) : 1000UL);
+}
+
+static bool all_cpus_taken(struct ghost_enclave *e)
+{
+	bool any = false, taken = true;
+	int cpu;
+
+	rcu_read_lock();
+	for_each_cpu(cpu, e->cpus) {
+		struct task_struct *curr = rcu_dereference(cpu_rq(cpu)->curr);
+
+		any = true;
+		if (ghost_class(curr) || is_idle_task(curr))
+			taken = false;
+	}
+	rcu_read_unlock();
+	return any && taken;
+}
+
+void ghost_watchdog_start(struct ghost_enclave *e)
+{
+	e->sampled = ktime_get_mono_fast_ns();
+	mod_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+}
+
+void ghost_watchdog_fn(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(to_delayed_work(work),
+					       struct ghost_enclave, watchdog);
+	unsigned long limit = limit_ms(e);
+	u64 now = ktime_get_mono_fast_ns();
+	u64 since, excused, worst = 0;
+	struct task_struct *p;
+	pid_t pid = 0;
+
+	if (all_cpus_taken(e))
+		WRITE_ONCE(e->excused, e->excused + now - e->sampled);
+	e->sampled = now;
+
+	ghost_resend_lost(e);
+
+	raw_spin_lock_irq(&e->lock);
+	list_for_each_entry(p, &e->tasks, ghost.task_node) {
+		since = READ_ONCE(p->ghost.last_runnable);
+		excused = e->excused - READ_ONCE(p->ghost.excused);
+		if (!since || since + excused >= now)
+			continue;
+		if (now - since - excused > worst) {
+			worst = now - since - excused;
+			pid = task_pid_nr(p);
+		}
+	}
+	raw_spin_unlock_irq(&e->lock);
+
+	if (limit && worst > limit * NSEC_PER_MSEC) {
+		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
+
+		pr_info_ratelimited("ghost: enclave_%lu: task %d has waited for %llu ms\n",
+				    e->id, pid, worst / NSEC_PER_MSEC);
+		ghost_enclave_destroy(e, own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL);
+		return;
+	}
+	if (!READ_ONCE(e->dying))
+		queue_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+}
+
+/* Tick of the agent. rq lock held. */
+void ghost_hog_tick(struct rq *rq)
+{
+	unsigned long limit = READ_ONCE(sysctl_ghost_agent_hog_ms);
+	struct ghost_rq *g = &rq->ghost;
+	u64 now = rq_clock(rq);
+
+	if (!ghost_others(rq)) {
+		g->hog_since = 0;
+		return;
+	}
+	if (!g->hog_since) {
+		g->hog_since = now;
+	} else if (limit && now - g->hog_since > limit * NSEC_PER_MSEC) {
+		/* Not left to the destroying work: it may wait for this CPU. */
+		g->kill = true;
+		irq_work_queue(&g->work);
+		ghost_enclave_destroy(g->agent->ghost.enclave, GHOST_EXIT_HOG);
+	}
+}
+
+static struct ctl_table ghost_sysctls[] = {
+	{
+		.procname	= "ghost_stall_max_ms",
+		.data		= &sysctl_ghost_stall_max_ms,
+		.maxlen		= sizeof(unsigned long),
+		.mode		= 0644,
+		.proc_handler	= proc_doulongvec_minmax,
+	},
+	{
+		.procname	= "ghost_agent_hog_ms",
+		.data		= &sysctl_ghost_agent_hog_ms,
+		.maxlen		= sizeof(unsigned long),
+		.mode		= 0644,
+		.proc_handler	= proc_doulongvec_minmax,
+	},
+};
+
+static int __init ghost_sysctl_init(void)
+{
+	register_sysctl_init("kernel", ghost_sysctls);
+	return 0;
+}
+late_initcall(ghost_sysctl_init);
