@@ -49,6 +49,6 @@ for dir in bin tests; do
 		find . -type f \( -perm -100 -o -name '*.timeout' \) -printf '%P\n')
 done
 mkdir -p "$BUILD"
-(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$out.part"
-mv "$out.part" "$out"
+(cd "$root" && find . | LC_ALL=C sort | cpio -o -H newc -R 0:0 --quiet) >"$out.$$"
+mv "$out.$$" "$out"
 say "${out#"$TOP"/}: $(($(stat -c %s "$out") >> 20)) MB"

@@ -28,6 +28,12 @@ out=$BUILD/kernel-$variant
 log=$BUILD/logs/kernel-$variant.log
 mkdir -p "$out" "$BUILD/logs"
 
+exec 9>"$BUILD/kernel.lock"
+flock -n 9 || {
+	say "waiting for another build in this checkout to end"
+	flock 9
+}
+
 "$TOP/scripts/fetch-kernel.sh"
 "$TOP/scripts/prepare-kernel.sh" --linux="$linux"
 
@@ -106,11 +112,11 @@ steps=$BUILD/logs/kernel-$variant.steps
 rm -f "$steps.new"
 start=$SECONDS
 if ! make "${make_args[@]}" bzImage 2>&1 | tee "$log" | progress; then
-	grep -nE -B1 -A4 '(error|Error [0-9]+|undefined reference|multiple definition|FAILED)' \
-		"$log" | head -n 40
+	grep -anE -B1 -A4 'error|Error [0-9]+|undefined reference|multiple definition' \
+		"$log" | head -n 40 || true
 	die "the kernel did not build; the whole log is $log"
 fi
 [ ! -f "$steps.new" ] || mv "$steps.new" "$steps"
-warnings=$(grep -c 'warning:' "$log" || true)
+warnings=$(grep -ac 'warning:' "$log" || true)
 [ "$warnings" -eq 0 ] || say "$warnings compiler warnings, see $log"
 say "kernel ready after $((SECONDS - start)) s: build/kernel-$variant/arch/x86/boot/bzImage"

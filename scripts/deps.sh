@@ -39,7 +39,12 @@ done
 [ ${#missing[@]} -gt 0 ] || exit 0
 
 as_root=()
-[ "$(id -u)" -eq 0 ] || as_root=(sudo)
+if [ "$(id -u)" -ne 0 ]; then
+	as_root=(sudo)
+	command -v sudo >/dev/null ||
+		die "packages are missing, and there is no sudo; as root, run:" \
+		    "apt-get install ${missing[*]}"
+fi
 
 say "packages to install${as_root[0]+ (through sudo)}:"
 printf '    %s\n' "${missing[@]}"

@@ -83,7 +83,8 @@ failing_files()
 {
 	awk '/^(checking|patching) file/ { f = $3 }
 	     /FAILED|can.t find file|No file to patch|Skipping|cannot|previously applied/ {
-		print (f ? f ": " : "") $0 }' "$scratch/out"
+		print sep (f ? f ": " : "") $0
+		sep = "    " }' "$scratch/out"
 }
 
 while read -r name; do
