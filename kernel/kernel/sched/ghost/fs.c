@@ -448,7 +448,7 @@ static int check_mmap(struct file *file, struct vm_area_struct *vma, bool write)
 {
 	if (!live_enclave(file))
 		return -ENODEV;
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;

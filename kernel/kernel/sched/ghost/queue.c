@@ -68,7 +68,7 @@ static int queue_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct ghost_queue *q = file->private_data;
 
-	if (!(vma->vm_flags & VM_SHARED))
+	if (!(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
