@@ -118,6 +118,7 @@ int ghost_crew_create(struct ghost_crew **crew, struct ghost_enclave *e,
 	c->enclave = e;
 	c->ops = *ops;
 	c->arg = arg;
+	c->online = -1;
 	c->nr_agents = e->nr_cpus;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -245,13 +246,13 @@ static int find_status_words(struct ghost_crew *c)
 	return err;
 }
 
-static int go_online(struct ghost_enclave *e)
+static int go_online(struct ghost_crew *c)
 {
-	int fd = ghost_fs_open(e->dir, "agent_online", O_RDWR);
+	int fd = ghost_fs_open(c->enclave->dir, "agent_online", O_RDWR);
 
 	if (fd < 0)
 		return fd;
-	e->online = fd;
+	c->online = fd;
 	return 0;
 }
 
@@ -285,7 +286,7 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	if (!err)
 		err = discover(c->enclave, first, h);
 	if (!err)
-		err = go_online(c->enclave);
+		err = go_online(c);
 	if (err)
 		return err;
 	h->online_ns = now_ns();
@@ -354,9 +355,9 @@ int ghost_crew_stop(struct ghost_crew *c)
 {
 	int i;
 
-	if (c->enclave->online >= 0) {
-		close(c->enclave->online);
-		c->enclave->online = -1;
+	if (c->online >= 0) {
+		close(c->online);
+		c->online = -1;
 	}
 	set_phase(c, PHASE_STOP);
 	/* The phase is set: no agent can go back to sleep and miss it. */

@@ -33,6 +33,7 @@ struct ghost_agent {
 
 /**
  * struct ghost_crew
+ * @online: descriptor that says that these agents are online, or -1
  * @lock: protects @phase, @error and the agents' @joined
  * @changed: signalled when any of them changes
  * @phase: read without the lock by working agents
@@ -45,6 +46,7 @@ struct ghost_crew {
 	pthread_cond_t changed;
 	int phase;
 	int error;
+	int online;
 	int nr_agents;
 	struct ghost_agent agents[];
 };

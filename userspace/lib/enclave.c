@@ -193,7 +193,6 @@ int ghost_enclave_open(struct ghost_enclave **enclave, const char *root,
 		return -ENOMEM;
 	e->id = id;
 	e->ctl = -1;
-	e->online = -1;
 	pthread_mutex_init(&e->grow, NULL);
 	e->dir = ghost_fs_open_dir(root, id);
 	err = e->dir;
@@ -295,8 +294,6 @@ void ghost_enclave_close(struct ghost_enclave *e)
 	if (e->cpu_data)
 		munmap(e->cpu_data, (size_t)e->nr_possible *
 		       sizeof(*e->cpu_data));
-	if (e->online >= 0)
-		close(e->online);
 	if (e->ctl >= 0)
 		close(e->ctl);
 	if (e->dir >= 0)

@@ -17,13 +17,11 @@
  * struct ghost_enclave
  * @regions: by region id; written by one thread at a time (@grow), read by
  *	all: a pointer appears once (release) and stays until close
- * @online: descriptor that says that this process's agents are online, or -1
  */
 struct ghost_enclave {
 	unsigned long id;
 	int dir;
 	int ctl;
-	int online;
 	int nr_cpus;
 	int *cpus;
 	struct ghost_cpu_data *cpu_data;

@@ -473,6 +473,10 @@ GHOST_API struct ghost_queue *ghost_crew_queue(const struct ghost_crew *crew,
  * @handoff: how it went
  *
  * On failure the agents have left again; only ghost_crew_destroy() is useful.
+ *
+ * The enclave counts as online as long as any process has the crew's open file
+ * of agent_online: a child that is forked later and does not exec must close
+ * what it inherits (close_range()), or no successor can start.
  */
 GHOST_API int ghost_crew_start(struct ghost_crew *crew,
 			       enum ghost_crew_start how, int timeout_ms,
