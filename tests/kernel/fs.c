@@ -85,9 +85,6 @@ TEST_F(fs, create_errors)
 		{ "create 5000 1", ESRCH },
 		{ "create 5000 92", ESRCH },
 		{ "create 5000 4294967295", ESRCH },
-		{ "create 5000 91 gid", EINVAL },
-		{ "create 5000 91 gid=x", EINVAL },
-		{ "create 5000 91 ephemeral=1", EINVAL },
 		{ "create 5000 91 colour=red", ENOENT },
 	};
 	char cmd[64];

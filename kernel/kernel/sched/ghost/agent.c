@@ -167,7 +167,7 @@ unlock:
 	return ret;
 }
 
-/* The agent is dead: leave the CPU. pi and rq lock held. */
+/* The agent is dead or evicted: leave the CPU. pi and rq lock held. */
 void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
@@ -175,6 +175,10 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 
 	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
 	ghost_unlatch(rq);
+	if (p->ghost.psi_asleep) {
+		p->ghost.psi_asleep = false;
+		psi_agent_wakes(p);
+	}
 
 	raw_spin_lock(&e->lock);
 	WRITE_ONCE(g->agent, NULL);
@@ -187,6 +191,17 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 	ghost_txn_kill(rq);
 	if (READ_ONCE(e->dying))
 		ghost_enclave_unpublish(e, cpu_of(rq));
+}
+
+/* The CPU goes offline: the agent becomes a normal thread. */
+void ghost_agent_evict(struct task_struct *p)
+{
+	struct sched_param param = { .sched_priority = 0 };
+	struct ghost_join join = { .cpu = GHOST_JOIN_EVICT };
+
+	current->ghost.join = &join;
+	sched_setscheduler_nocheck(p, SCHED_NORMAL, &param);
+	current->ghost.join = NULL;
 }
 
 static void restore_affinity(const struct cpumask *old)
@@ -305,7 +320,7 @@ static int yield_cpu(struct ghost_ioc_run *arg)
 	rq_unlock_irq(rq, &rf);
 
 	schedule();
-	return 0;
+	return ghost_agent(current) ? 0 : -ENODEV;
 }
 
 int ghost_run(struct ghost_ioc_run *arg)

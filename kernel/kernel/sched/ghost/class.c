@@ -150,12 +150,24 @@ static bool keep_prev(struct rq *rq)
 		READ_ONCE(prev->__state) == TASK_RUNNING;
 }
 
+/* Publish whether ghost tasks could run here, on change only. */
+static void set_avail(struct rq *rq, bool avail)
+{
+	struct task_struct *agent = rq->ghost.agent;
+
+	if (agent && avail != !!(agent->ghost.sw->flags & GHOST_SW_CPU_AVAIL))
+		ghost_sw_set(agent, avail ? GHOST_SW_CPU_AVAIL : 0,
+			     GHOST_SW_CPU_AVAIL);
+}
+
 void __ghost_decide(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
 	struct task_struct *prev = rq->curr;
 	bool others = ghost_others(rq);
 	bool agent = ghost_agent_ready(rq);
+
+	set_avail(rq, !others);
 
 	/* The lock was dropped since the prologue: prev may have left. */
 	if (g->check_preempt && !(ghost_task(prev) && prev->ghost.sw &&
@@ -217,6 +229,7 @@ void __ghost_switch(struct rq *rq, struct task_struct *prev,
 		ghost_sw_set(prev, 0, GHOST_SW_TASK_ONCPU);
 	}
 	g->check_preempt = false;
+	set_avail(rq, ghost_policy(next->policy) || next == rq->idle);
 
 	if (g->latched == rq->idle && next == rq->idle)
 		g->latched = NULL;
@@ -362,7 +375,7 @@ static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 	if (e && READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
 	    !is_migration_disabled(p))
 		cpu = smp_processor_id();
-	if (!cpu_online(cpu))
+	if (!cpu_active(cpu) && !is_migration_disabled(p))
 		cpu = smp_processor_id();
 	p->ghost.wake_up_cpu = cpu;
 	p->ghost.waker_cpu = smp_processor_id();

@@ -388,10 +388,12 @@ fail:
 	return NULL;
 }
 
-static void move_queued(struct rq *rq, int dst_cpu)
+/* Returns false if a member is bound to @rq's CPU by migrate_disable(). */
+static bool move_queued(struct rq *rq, int dst_cpu)
 {
 	struct rq *dst = cpu_rq(dst_cpu);
 	struct task_struct *p, *tmp;
+	bool all = true;
 
 	local_irq_disable();
 	double_rq_lock(rq, dst);
@@ -399,29 +401,45 @@ static void move_queued(struct rq *rq, int dst_cpu)
 	update_rq_clock(dst);
 	list_for_each_entry_safe(p, tmp, &rq->ghost.tasks, ghost.run_node) {
 		if (task_on_cpu(rq, p) || is_migration_disabled(p))
-			continue;
-		ghost_move_task(rq, dst, p);
+			all = false;
+		else
+			ghost_move_task(rq, dst, p);
 	}
 	double_rq_unlock(rq, dst);
 	local_irq_enable();
+	return all;
 }
 
 /*
- * A CPU goes offline. One that an enclave has is refused; queued members
- * elsewhere move on, or nobody would find them.
+ * A CPU goes offline: it leaves its enclave, its agent becomes a normal
+ * thread whose RUN fails, and the members queued here move on. Runs on that
+ * CPU, so none of them is running.
  */
 int __ghost_cpu_deactivate(int cpu)
 {
 	struct rq *rq = cpu_rq(cpu);
+	struct ghost_enclave *e;
+	struct task_struct *agent = NULL;
 	int dst;
 
-	if (rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent)
-		return -EBUSY;
+	rcu_read_lock();
+	e = rcu_dereference(rq->ghost.enclave);
+	if (e && !kref_get_unless_zero(&e->ref))
+		e = NULL;
+	rcu_read_unlock();
+	if (e) {
+		agent = agent_of(e, cpu);
+		ghost_enclave_unpublish(e, cpu);
+	}
+	if (agent) {
+		ghost_agent_evict(agent);
+		put_task_struct(agent);
+	}
+	if (e)
+		ghost_enclave_put(e);
 
 	dst = cpumask_any_but(cpu_active_mask, cpu);
-	if (dst < nr_cpu_ids)
-		move_queued(rq, dst);
-	return 0;
+	return dst >= nr_cpu_ids || move_queued(rq, dst) ? 0 : -EBUSY;
 }
 
 static void rq_irq_work(struct irq_work *work)

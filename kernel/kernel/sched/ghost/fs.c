@@ -417,7 +417,7 @@ static ssize_t online_read(struct file *file, char __user *ubuf, size_t count,
 static ssize_t online_write(struct file *file, const char __user *ubuf,
 			    size_t count, loff_t *ppos)
 {
-	return -EINVAL;
+	return live_enclave(file) ? -EINVAL : -ENODEV;
 }
 
 static __poll_t online_poll(struct file *file, poll_table *wait)
@@ -740,16 +740,24 @@ unlock:
 
 static ssize_t top_ctl_store(struct ghost_enclave *unused, char *buf, size_t len)
 {
+	char *word, *rest = buf;
 	unsigned long id;
-	int ret, used;
+	int ret;
 	u32 abi;
 
 	buf[strcspn(buf, "\n")] = '\0';
-	if (sscanf(buf, "create %lu %u%n", &id, &abi, &used) != 2)
+	word = strsep(&rest, " ");
+	if (strcmp(word, "create") || !rest)
+		return -EINVAL;
+	word = strsep(&rest, " ");
+	if (kstrtoul(word, 10, &id) || !rest)
+		return -EINVAL;
+	word = strsep(&rest, " ");
+	if (kstrtou32(word, 10, &abi))
 		return -EINVAL;
 	if (abi < GHOST_VERSION_MIN || abi > GHOST_VERSION)
 		return -ESRCH;
-	if (*skip_spaces(buf + used))
+	if (rest && *skip_spaces(rest))
 		return -ENOENT;
 	ret = create_enclave(id, abi);
 	return ret ?: len;

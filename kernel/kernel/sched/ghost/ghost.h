@@ -175,13 +175,16 @@ struct ghost_enclave {
  * struct ghost_join - how a thread enters an enclave
  * @enclave: which
  * @queue: for an agent; NULL is the default queue
- * @cpu: CPU of the agent, or -1 for a task
+ * @cpu: CPU of the agent, -1 for a task, GHOST_JOIN_EVICT for an agent that
+ *	must go
  */
 struct ghost_join {
 	struct ghost_enclave	*enclave;
 	struct ghost_queue	*queue;
 	int			cpu;
 };
+
+#define GHOST_JOIN_EVICT	(-2)
 
 extern unsigned long sysctl_ghost_stall_max_ms;
 extern unsigned long sysctl_ghost_agent_hog_ms;
@@ -262,6 +265,7 @@ void ghost_agent_schedule(struct rq *rq);
 void ghost_wake_agent(int cpu);
 void ghost_kick_cpu(int cpu);
 int ghost_run(struct ghost_ioc_run *arg);
+void ghost_agent_evict(struct task_struct *p);
 
 /* class.c */
 void ghost_count(struct rq *rq, struct task_struct *p, bool on);
@@ -271,7 +275,6 @@ bool ghost_others(struct rq *rq);
 void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
 
 /* member.c */
-struct task_struct *ghost_task_by_gtid(s64 gtid);
 struct task_struct *ghost_any_task_by_gtid(s64 gtid);
 s64 ghost_gtid(struct task_struct *p);
 int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);

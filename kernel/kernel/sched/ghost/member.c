@@ -42,8 +42,8 @@ int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
 	return 0;
 }
 
-/* Member or agent of any enclave. Caller is in a RCU section. */
-struct task_struct *ghost_task_by_gtid(s64 gtid)
+/* Member or agent of any enclave. */
+static struct task_struct *member_by_gtid(s64 gtid)
 {
 	struct sched_ghost_entity *se;
 
@@ -63,7 +63,7 @@ struct task_struct *ghost_any_task_by_gtid(s64 gtid)
 		return NULL;
 	if (!gtid)
 		return current;
-	p = ghost_task_by_gtid(gtid);
+	p = member_by_gtid(gtid);
 	if (p)
 		return p;
 	p = find_task_by_pid_ns(gtid >> GHOST_GTID_SEQNUM_BITS, &init_pid_ns);
@@ -137,7 +137,8 @@ int __ghost_check_setscheduler(struct task_struct *p, int policy,
 	if (READ_ONCE(p->__state) == TASK_DEAD)
 		return -ESRCH;
 	if (!ghost_policy(policy))
-		return ghost_agent(p) ? -EPERM : 0;
+		return ghost_agent(p) && !(join && join->cpu == GHOST_JOIN_EVICT) ?
+			-EPERM : 0;
 	if (!ghost_policy(p->policy)) {
 		if (!join)
 			return -EBADF;
@@ -251,7 +252,14 @@ static void leave(struct rq *rq, struct task_struct *p)
 void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p)
 {
 	if (!ghost_policy(p->policy)) {
-		leave(rq, p);
+		if (p->ghost.flags & GHOST_TF_AGENT) {
+			ghost_agent_exit(rq, p);
+			ghost_member_teardown(p);
+			/* The evicting caller holds a reference, too. */
+			put_task_struct(p);
+		} else {
+			leave(rq, p);
+		}
 		return;
 	}
 	if (!(p->ghost.flags & GHOST_TF_JOINING))

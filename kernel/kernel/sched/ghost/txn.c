@@ -263,7 +263,7 @@ static bool commit(struct commit *c, struct ghost_txn *txn)
 	rcu_read_lock();
 	state = read_txn(c, txn);
 	if (state == GHOST_TXN_COMPLETE && c->txn.gtid > 0) {
-		p = ghost_task_by_gtid(c->txn.gtid);
+		p = ghost_any_task_by_gtid(c->txn.gtid);
 		if (!p)
 			state = GHOST_TXN_TARGET_NOT_FOUND;
 	}
