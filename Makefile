@@ -29,7 +29,7 @@ help:
 	@echo '  KERNEL_SHA256=SUM               the kernel source (Debian'"'"'s package)'
 
 demo: initramfs
-	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --timeout 300 --name demo \
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --timeout 300 --name demo \
 		-- /usr/lib/ghost/demo
 
 test: initramfs
@@ -37,7 +37,7 @@ test: initramfs
 		$(if $(ONLY),--only '$(ONLY)') $(RUN_ARGS)
 
 shell: initramfs
-	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --name shell
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --name shell
 
 deps:
 	@scripts/deps.sh

@@ -17,6 +17,9 @@ cd /usr/lib/ghost/tests || exit 1
 # keep it on CPU 0, which no test gives to an enclave.
 echo 1 >/sys/devices/virtual/workqueue/cpumask
 echo 3600 >/proc/sys/vm/stat_interval
+for kthread in $(awk '$4 == 2 { print $1 }' /proc/[0-9]*/stat); do
+	taskset -p 1 "$kthread" >/dev/null 2>&1
+done
 
 after=
 if [ "$1" = --after ]; then
@@ -40,7 +43,7 @@ kernel_complaints()
 	grep -E "$complaint" $log
 }
 
-# Reads TAP, prints "PASSED FAILED SKIPPED" and a reason when the plan is broken.
+# Reads TAP, prints "PASSED FAILED SKIPPED" and what failed, by name.
 read_tap()
 {
 	awk '
@@ -48,7 +51,9 @@ read_tap()
 		if (plan == 0) skip++
 		next }
 	/^ok/ { n++; if (toupper($0) ~ /# *SKIP/) skip++; else pass++; next }
-	/^not ok/ { n++; fail++; next }
+	/^not ok/ { n++; fail++; sub(/^not ok *[0-9]* *-? */, "")
+		names = names sep $0; sep = ", "
+		next }
 	/^Bail out!/ { fail++; why = $0 }
 	END {
 		if (!planned)
@@ -57,7 +62,9 @@ read_tap()
 			why = "planned " plan " tests, reported " n + 0
 		if (why != "" && fail + 0 == 0)
 			fail = 1
-		printf "%d %d %d %s\n", pass, fail, skip, why
+		if (names != "" && why != "")
+			names = names "; "
+		printf "%d %d %d %s%s\n", pass, fail, skip, names, why
 	}' "$1"
 }
 
@@ -149,7 +156,7 @@ while read -r name; do
 	$(read_tap $out)
 	END
 	if [ $status -eq 137 ] && [ $took -ge "$limit" ]; then
-		why="stopped after its time limit of $limit s"
+		why="${why:+$why; }stopped after its time limit of $limit s"
 		[ "$failed" -gt 0 ] || failed=1
 	elif [ $status -ne 0 ] && [ "$failed" -eq 0 ]; then
 		failed=1
@@ -161,7 +168,8 @@ while read -r name; do
 		why="${why:+$why; }the kernel complained"
 	fi
 	if [ "$failed" -gt 0 ]; then
-		sed 's/^/    /' $out
+		# what passed is no news, here least
+		grep -vE '^ok |^# +(RUN|OK) ' $out | sed 's/^/    /'
 		[ -z "$complaints" ] || sed 's/^/    kernel: /' $log
 	else
 		grep -iE '^ok.*# *skip|^1\.\.0' $out | sed 's/^/    /'

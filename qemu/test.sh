@@ -86,7 +86,7 @@ done
 
 if [ ${#failures[@]} -gt 0 ]; then
 	printf '\nWhat failed:\n'
-	printf '  %s\n' "${failures[@]}"
+	printf '  %s\n' "${failures[@]}" | fold -s -w 76 | sed 's/^[^ ]/      &/'
 fi
 printf '\n%d passed, %d failed, %d skipped\n' $passed $failed $skipped
 [ $failed -eq 0 ]
