@@ -123,6 +123,7 @@ FIXTURE(kill_loop) {
 
 FIXTURE_SETUP(kill_loop)
 {
+	pid_t pid;
 	int i;
 
 	ASSERT_EQ(0, gt_begin());
@@ -131,12 +132,13 @@ FIXTURE_SETUP(kill_loop)
 	ASSERT_NE(MAP_FAILED, (void *)workers);
 	stop = (int *)(workers + WORKERS);
 	for (i = 0; i < WORKERS; i++) {
-		workers[i].pid = fork();
-		if (!workers[i].pid) {
+		pid = fork();
+		ASSERT_LE(0, pid);
+		if (!pid) {
 			gt_pin(0, -1);
 			work(&workers[i]);
 		}
-		ASSERT_LT(0, workers[i].pid);
+		workers[i].pid = pid;	/* not in the child: it is shared */
 	}
 	ASSERT_EQ(0, new_enclave(&self->e, gt_ncpus() > 2 ? "1-2" : "1"));
 }
