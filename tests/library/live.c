@@ -268,6 +268,18 @@ TEST_F(live, tasks_wait_for_the_next_crew)
 	EXPECT_TRUE(all_advance(counts, NR_TASKS));
 }
 
+TEST_F(live, tasks_wait_for_the_first_crew)
+{
+	volatile uint32_t *counts = shared_counts();
+	struct ghost_handoff h;
+
+	ASSERT_EQ(spawn(self, counts, NR_TASKS, UINT32_MAX), 0);
+	usleep(100000);
+	ASSERT_EQ(start(self, GHOST_START_ALONE, &h), 0);
+	EXPECT_EQ(h.tasks, NR_TASKS);
+	EXPECT_TRUE(all_advance(counts, NR_TASKS));
+}
+
 /* A child that schedules until SIGTERM. */
 static pid_t incumbent(FIXTURE_DATA(live) *self)
 {
