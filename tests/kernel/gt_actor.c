@@ -344,25 +344,51 @@ static bool try_again(int state)
 	       state == GHOST_TXN_CPU_UNAVAIL;
 }
 
+/*
+ * Did a kernel thread of the CPU take the latch away before the task ran? Then
+ * its barrier moves on and switch_time does not.
+ */
+static bool lost_latch(struct ghost_status_word *sw, uint32_t barrier,
+		       int64_t switch_time)
+{
+	int64_t end = gt_now_ms() + 50;
+
+	while (gt_now_ms() < end) {
+		if (__atomic_load_n(&sw->switch_time, __ATOMIC_ACQUIRE) != switch_time)
+			return false;
+		if (gt_barrier(sw) != barrier)
+			return gt_flags(sw) & GHOST_SW_TASK_RUNNABLE &&
+				sw->switch_time == switch_time;
+		gt_sleep_ms(1);
+	}
+	return false;
+}
+
 int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
 		uint16_t run_flags)
 {
 	int64_t end = gt_now_ms() + GT_WAIT_MS;
 	struct ghost_status_word *sw;
+	int64_t switch_time;
+	uint32_t barrier;
 	int state;
 
 	do {
 		sw = gt_sw(a->e, t->gtid);
 		if (!sw)
 			return GHOST_TXN_TARGET_NOT_FOUND;
+		barrier = gt_barrier(sw);
+		switch_time = sw->switch_time;
 		state = gt_commit(a, cpu, &(struct gt_txn){
 			.gtid = t->gtid,
-			.task_barrier = gt_barrier(sw),
+			.task_barrier = barrier,
 			.agent_barrier = GT_NOW,
 			.run_flags = run_flags,
 			.commit_flags = COMMIT_AT_TXN_COMMIT,
 		});
-	} while (try_again(state) && gt_now_ms() < end);
+	} while ((try_again(state) ||
+		  (state == GHOST_TXN_COMPLETE &&
+		   lost_latch(sw, barrier, switch_time))) && gt_now_ms() < end);
 	return state;
 }
 

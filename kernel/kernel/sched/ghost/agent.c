@@ -32,7 +32,6 @@ void ghost_agent_park(struct rq *rq)
 {
 	WRITE_ONCE(rq->ghost.parked, true);
 	ghost_count(rq, rq->ghost.agent, false);
-	rq->ghost.hog_since = 0;
 	/* Pairs with the atomic increment in ghost_wake_agent(). */
 	smp_mb();
 }
@@ -173,7 +172,6 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct ghost_rq *g = &rq->ghost;
 
-	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
 	ghost_unlatch(rq);
 	if (p->ghost.psi_asleep) {
 		p->ghost.psi_asleep = false;
@@ -187,6 +185,8 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 	g->run_flags = 0;
 	g->hog_since = 0;
 	atomic_set(&g->abarrier, 0);
+	/* Last: from here on user space may free the slot. */
+	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
 	raw_spin_unlock(&e->lock);
 	ghost_txn_kill(rq);
 	if (READ_ONCE(e->dying))

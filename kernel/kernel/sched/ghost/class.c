@@ -281,7 +281,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	}
 
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
-	if (!task_current(rq, p))
+	if (!task_current(rq, p) && !p->ghost.last_runnable)
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
 		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
@@ -299,8 +299,10 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	if (rq->ghost.latched == p)
 		ghost_unlatch(rq);
 	list_del_init(&p->ghost.run_node);
-	WRITE_ONCE(p->ghost.last_runnable, 0);
 	ghost_count(rq, p, false);
+	/* A wait goes on over a move and over a change of nice or affinity. */
+	if (flags & DEQUEUE_SLEEP)
+		WRITE_ONCE(p->ghost.last_runnable, 0);
 
 	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
 		ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
@@ -377,6 +379,8 @@ static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 		cpu = smp_processor_id();
 	if (!cpu_active(cpu) && !is_migration_disabled(p))
 		cpu = smp_processor_id();
+	if (!cpu_active(cpu) && !is_migration_disabled(p))
+		cpu = cpumask_any(cpu_active_mask);
 	p->ghost.wake_up_cpu = cpu;
 	p->ghost.waker_cpu = smp_processor_id();
 	return cpu;
@@ -428,11 +432,21 @@ static void prio_changed_ghost(struct rq *rq, struct task_struct *p, int oldprio
 /* A member whose class changes but not its policy is boosted: it blocks. */
 static void switched_from_ghost(struct rq *rq, struct task_struct *p)
 {
-	if (!ghost_policy(p->policy) || !announced(p) ||
-	    !(p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE))
+	if (!ghost_policy(p->policy))
+		return;
+	WRITE_ONCE(p->ghost.last_runnable, 0);
+	/* The switch hook does not see it while it is boosted. */
+	if (p->ghost.sw)
+		ghost_sw_set(p, 0, GHOST_SW_TASK_ONCPU);
+	if (!announced(p) || !(p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE))
 		return;
 
 	ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
+	if (p->ghost.pending & GHOST_PEND_WAKEUP) {
+		/* Boosted again before the end of the last one was told. */
+		p->ghost.pending = 0;
+		return;
+	}
 	p->ghost.pending = 0;
 	ghost_msg_blocked(rq, p);
 	ghost_wake_for(p);

@@ -2,6 +2,7 @@
 /*
  * SCHED_GHOST: the life of an enclave: creation, CPUs, destruction.
  */
+#include <linux/dcache.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include "ghost.h"
@@ -39,8 +40,8 @@ static void enclave_free_work(struct work_struct *work)
 	struct ghost_sw_region *r, *tmp;
 	struct task_struct *p;
 
-	irq_work_sync(&e->irq_work);
 	cancel_delayed_work_sync(&e->watchdog);
+	irq_work_sync(&e->irq_work);
 
 	/* No member is left, so nothing is added any more. */
 	while ((p = list_first_entry_or_null(&e->gated, struct task_struct,
@@ -51,6 +52,9 @@ static void enclave_free_work(struct work_struct *work)
 
 	/* Whoever found the transactions or the enclave through a CPU. */
 	synchronize_rcu();
+	irq_work_sync(&e->irq_work);
+	if (e->sw_dir)
+		dput(e->sw_dir);
 	list_for_each_entry_safe(r, tmp, &e->regions, list)
 		ghost_region_free(r);
 	enclave_free(e);
@@ -73,6 +77,8 @@ void ghost_enclave_put(struct ghost_enclave *e)
 /* Under any lock: the irq_work puts. */
 void ghost_enclave_put_locked(struct ghost_enclave *e)
 {
+	/* Orders todo before puts, for enclave_irq_work(). */
+	smp_mb__before_atomic();
 	atomic_inc(&e->puts);
 	irq_work_queue(&e->irq_work);
 }
@@ -94,8 +100,9 @@ static void start_work(struct ghost_enclave *e, struct work_struct *work)
 static void enclave_irq_work(struct irq_work *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, irq_work);
-	int todo = atomic_xchg(&e->todo, 0);
+	/* puts first: who puts has said before what is to do. */
 	int puts = atomic_xchg(&e->puts, 0);
+	int todo = atomic_xchg(&e->todo, 0);
 
 	if (todo & GHOST_TODO_DESTROY)
 		start_work(e, &e->destroy_work);
@@ -126,7 +133,12 @@ static void release_work(struct work_struct *work)
 
 	synchronize_rcu();
 
+	/* Meanwhile another release may have freed, or a write re-added one. */
 	raw_spin_lock_irq(&e->lock);
+	cpumask_and(gone, gone, e->reserved);
+	for_each_cpu(cpu, gone)
+		if (rcu_access_pointer(cpu_rq(cpu)->ghost.enclave) == e)
+			cpumask_clear_cpu(cpu, gone);
 	cpumask_andnot(e->reserved, e->reserved, gone);
 	raw_spin_lock(&reserve_lock);
 	cpumask_andnot(&reserved, &reserved, gone);
@@ -215,7 +227,10 @@ unlock:
 	raw_spin_unlock_irq(&e->lock);
 	cpus_read_unlock();
 
-	if (removed) {
+	/* An agent must not wait for readers that only it can schedule. */
+	if (removed && ghost_agent(current)) {
+		ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+	} else if (removed) {
 		ghost_enclave_get(e);
 		release_work(&e->release_work);
 	}

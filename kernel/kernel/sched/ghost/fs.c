@@ -246,7 +246,7 @@ static ssize_t runnable_timeout_store(struct ghost_enclave *e, char *buf, size_t
 	if (kstrtoul(buf, 0, &ms))
 		return -EINVAL;
 	WRITE_ONCE(e->runnable_timeout_ms, ms);
-	ghost_watchdog_start(e);
+	ghost_watchdog_look(e);
 	return len;
 }
 
@@ -693,7 +693,8 @@ static int build_dir(struct ghost_enclave *e)
 		if (!add_file(e->dir, f->name, f, e, NULL, size))
 			return -ENOMEM;
 	}
-	e->sw_dir = add_dir(e->dir, "sw_regions", false);
+	/* Held until the enclave is freed: a writer may be on its way in. */
+	e->sw_dir = dget(add_dir(e->dir, "sw_regions", false));
 	return e->sw_dir ? 0 : -ENOMEM;
 }
 
@@ -726,10 +727,16 @@ static int create_enclave(unsigned long id, u32 abi)
 	e->dir = add_dir(root, name, true);
 	ret = e->dir ? build_dir(e) : -ENOMEM;
 	if (ret) {
+		WRITE_ONCE(e->removed, true);
+		if (e->dir) {
+			inc_nlink(d_inode(root));
+			d_rehash(e->dir);
+		}
+		inode_unlock(d_inode(root));
 		if (e->dir)
 			remove_dir(e->dir);
 		ghost_enclave_put(e);
-		goto unlock;
+		return ret;
 	}
 	inc_nlink(d_inode(root));
 	d_rehash(e->dir);

@@ -217,6 +217,7 @@ void ghost_region_free(struct ghost_sw_region *r);
 struct ghost_sw_region *ghost_region_find(struct ghost_enclave *e, u32 id);
 int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p);
 void ghost_sw_free(struct ghost_enclave *e, struct task_struct *p);
+void ghost_sw_free_locked(struct ghost_enclave *e, struct task_struct *p);
 int ghost_sw_user_free(struct ghost_enclave *e, struct ghost_sw_info *info);
 void ghost_sw_runtime(struct task_struct *p);
 
@@ -234,8 +235,8 @@ void ghost_queue_put(struct ghost_queue *q);
 size_t ghost_queue_size(u32 elems);
 bool ghost_queue_produce(struct ghost_queue *q, u16 type, u32 seqnum,
 			 const void *payload, u16 size);
-int ghost_queue_set_wakeup(struct ghost_queue *q, const struct ghost_agent_wakeup *w,
-			   int nr);
+int ghost_queue_set_wakeup(struct ghost_enclave *e, struct ghost_queue *q,
+			   const struct ghost_agent_wakeup *w, int nr);
 
 /* message.c */
 void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable);
@@ -286,11 +287,12 @@ void ghost_task_dead(struct task_struct *p);
 void ghost_txn_init(struct ghost_txn *txn, int cpu);
 void ghost_txn_kill(struct rq *rq);
 void ghost_txn_commit_self(struct rq *rq, bool at_schedule);
-int ghost_commit_ioctl(struct ghost_ioc_commit_txn *arg);
+int ghost_commit_ioctl(struct ghost_enclave *e, struct ghost_ioc_commit_txn *arg);
 void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf);
 
 /* watchdog.c */
 void ghost_watchdog_start(struct ghost_enclave *e);
+void ghost_watchdog_look(struct ghost_enclave *e);
 void ghost_watchdog_fn(struct work_struct *work);
 void ghost_hog_tick(struct rq *rq);
 

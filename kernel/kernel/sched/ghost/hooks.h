@@ -90,6 +90,12 @@ static inline void ghost_kick_process(struct task_struct *p)
 		__ghost_kick_agent(p);
 }
 
+/* Was it ever in an enclave, and so perhaps committed off its mask? */
+static inline bool ghost_was_member(struct task_struct *p)
+{
+	return atomic64_read(&p->ghost.gtid) != 0;
+}
+
 /* Affinity of an agent is fixed, except for migrate_disable()'s bookkeeping. */
 static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 {
@@ -174,6 +180,7 @@ static inline void ghost_decide(struct rq *rq) {}
 static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
 				struct task_struct *next) {}
 static inline void ghost_kick_process(struct task_struct *p) {}
+static inline bool ghost_was_member(struct task_struct *p) { return false; }
 static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 {
 	return false;

@@ -137,6 +137,12 @@ static int assoc_queue(struct ghost_enclave *e, struct task_struct *p,
 		ret |= GHOST_ASSOC_SF_BRAND_NEW;
 	old = p->ghost.queue;
 	p->ghost.queue = q;
+	/* Who knows the barrier knows the status word: nothing is owed. */
+	if (!(p->ghost.flags & GHOST_TF_AGENT) && !ret) {
+		p->ghost.view = p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE ?
+			GHOST_VIEW_RUNNABLE : GHOST_VIEW_BLOCKED;
+		p->ghost.flags &= ~GHOST_TF_LOST;
+	}
 unlock:
 	task_rq_unlock(rq, p, &rf);
 	/* The reference that is left over: of @q on failure, else the old. */
@@ -223,7 +229,7 @@ static int ioc_config_queue_wakeup(struct ghost_enclave *e,
 		if (w[i].prio || w[i].cpu < 0 || w[i].cpu >= nr_cpu_ids ||
 		    !cpu_online(w[i].cpu))
 			goto put;
-	ret = ghost_queue_set_wakeup(q, w, arg.ninfo);
+	ret = ghost_queue_set_wakeup(e, q, w, arg.ninfo);
 put:
 	ghost_queue_put(q);
 	return ret;
@@ -244,13 +250,14 @@ static int ioc_get_cpu_time(struct ghost_ioc_get_cpu_time __user *uarg)
 	return put_user(arg.runtime, &uarg->runtime);
 }
 
-static int ioc_commit_txn(struct ghost_ioc_commit_txn __user *uarg)
+static int ioc_commit_txn(struct ghost_enclave *e,
+			  struct ghost_ioc_commit_txn __user *uarg)
 {
 	struct ghost_ioc_commit_txn arg;
 
 	if (copy_from_user(&arg, uarg, sizeof(arg)))
 		return -EFAULT;
-	return ghost_commit_ioctl(&arg);
+	return ghost_commit_ioctl(e, &arg);
 }
 
 static int ioc_run(struct ghost_ioc_run __user *uarg)
@@ -287,7 +294,7 @@ long ghost_ioctl(struct ghost_enclave *e, unsigned int cmd, unsigned long arg)
 	case GHOST_IOC_GET_CPU_TIME:
 		return ioc_get_cpu_time(uarg);
 	case GHOST_IOC_COMMIT_TXN:
-		return ioc_commit_txn(uarg);
+		return ioc_commit_txn(e, uarg);
 	case GHOST_IOC_RUN:
 		return ioc_run(uarg);
 	default:

@@ -113,7 +113,9 @@ static int prepare_task(struct ghost_enclave *e, struct task_struct *p)
 /* The task can be found from here on; INUSE last. rq lock held. */
 static void publish(struct task_struct *p)
 {
+	struct ghost_enclave *e = p->ghost.enclave;
 	struct ghost_status_word *sw = p->ghost.sw;
+	struct ghost_queue *old = NULL;
 	u32 flags = sw->flags | GHOST_SW_F_INUSE;
 
 	if (p->ghost.flags & GHOST_TF_AGENT)
@@ -123,9 +125,23 @@ static void publish(struct task_struct *p)
 	sw->gtid = ghost_gtid(p);
 	sw->runtime = p->se.sum_exec_runtime;
 	sw->barrier = p->ghost.barrier;
+
+	/*
+	 * A successor agent sets its default queue, then scans for INUSE. Under
+	 * this lock either the scan finds the word or the task the new queue.
+	 */
+	raw_spin_lock(&e->lock);
+	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
+		old = p->ghost.queue;
+		p->ghost.queue = e->default_queue;
+		if (p->ghost.queue)
+			refcount_inc(&p->ghost.queue->ref);
+	}
 	hash_member(p);
-	/* Pairs with the scan of a successor agent. */
+	/* Release: the scan that sees INUSE sees the rest. */
 	smp_store_release(&sw->flags, flags);
+	raw_spin_unlock(&e->lock);
+	ghost_queue_put(old);
 }
 
 /* pi and rq lock held: may @p get @policy? */
@@ -200,6 +216,7 @@ void ghost_member_teardown(struct task_struct *p)
 		raw_spin_unlock(&members_lock);
 	}
 
+	WRITE_ONCE(p->ghost.last_runnable, 0);
 	p->ghost.sw = NULL;
 	p->ghost.region = NULL;
 	p->ghost.queue = NULL;
@@ -215,6 +232,7 @@ void ghost_member_teardown(struct task_struct *p)
 static void leave(struct rq *rq, struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
+	bool sent;
 
 	if (!(p->ghost.flags & GHOST_TF_PUBLISHED)) {
 		/* A child that is not out of fork yet. */
@@ -233,17 +251,20 @@ static void leave(struct rq *rq, struct task_struct *p)
 		return;
 	}
 
+	/* One section: from CANFREE on user space may free the slot. */
+	raw_spin_lock(&e->lock);
 	ghost_sw_set(p, GHOST_SW_F_CANFREE | GHOST_SW_TASK_MSG_GATED, 0);
-	if (ghost_msg_departed(rq, p)) {
-		ghost_wake_for(p);
+	sent = ghost_msg_departed(rq, p);
+	if (sent) {
 		get_task_struct(p);
-		raw_spin_lock(&e->lock);
 		p->ghost.gate = e;
 		list_add_tail(&p->ghost.gate_node, &e->gated);
-		raw_spin_unlock(&e->lock);
 	} else {
-		ghost_sw_free(e, p);
+		ghost_sw_free_locked(e, p);
 	}
+	raw_spin_unlock(&e->lock);
+	if (sent)
+		ghost_wake_for(p);
 	p->ghost.saved_barrier = p->ghost.barrier;
 	ghost_member_teardown(p);
 }
@@ -354,7 +375,8 @@ void __ghost_post_fork(struct task_struct *p)
 	struct rq *rq;
 
 	rq = task_rq_lock(p, &rf);
-	if (p->ghost.sw)
+	/* Somebody may have moved the child out and in again already. */
+	if (p->ghost.sw && !(p->ghost.flags & GHOST_TF_PUBLISHED))
 		publish(p);
 	task_rq_unlock(rq, p, &rf);
 }
@@ -362,6 +384,8 @@ void __ghost_post_fork(struct task_struct *p)
 /* Off the CPU for ever; no locks held. */
 void ghost_task_dead(struct task_struct *p)
 {
+	struct ghost_enclave *e;
+	bool sent;
 	struct rq_flags rf;
 	struct rq *rq;
 
@@ -378,10 +402,15 @@ void ghost_task_dead(struct task_struct *p)
 		return;
 	}
 
+	/* One section: from CANFREE on user space may free the slot. */
+	e = p->ghost.enclave;
+	raw_spin_lock(&e->lock);
 	ghost_sw_set(p, GHOST_SW_F_CANFREE, 0);
-	if (p->ghost.gate || !ghost_msg_dead(rq, p))
-		ghost_sw_free(p->ghost.enclave, p);
-	else
+	sent = !p->ghost.gate && ghost_msg_dead(rq, p);
+	if (!sent)
+		ghost_sw_free_locked(e, p);
+	raw_spin_unlock(&e->lock);
+	if (sent)
 		ghost_wake_for(p);
 	ghost_member_teardown(p);
 unlock:

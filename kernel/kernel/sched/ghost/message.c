@@ -244,11 +244,11 @@ static bool resend(struct rq *rq, struct task_struct *p)
 		return true;
 	if (p->ghost.view == GHOST_VIEW_NONE)
 		ghost_msg_new(p, runnable);
-	else if (!runnable)
+	else if (!runnable && p->ghost.view != GHOST_VIEW_BLOCKED)
 		ghost_msg_blocked(rq, p);
-	else if (p->ghost.view == GHOST_VIEW_BLOCKED)
+	else if (runnable && p->ghost.view == GHOST_VIEW_BLOCKED)
 		ghost_msg_wakeup(p);
-	else if (task_current(rq, p))
+	else if (!runnable || task_current(rq, p) || rq->ghost.latched == p)
 		return true;
 	else
 		ghost_msg_preempt(rq, p, false);

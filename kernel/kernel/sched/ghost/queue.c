@@ -199,8 +199,8 @@ unlock:
 	return ok;
 }
 
-int ghost_queue_set_wakeup(struct ghost_queue *q, const struct ghost_agent_wakeup *w,
-			   int nr)
+int ghost_queue_set_wakeup(struct ghost_enclave *e, struct ghost_queue *q,
+			   const struct ghost_agent_wakeup *w, int nr)
 {
 	struct ghost_wakeup *new = NULL, *old;
 	int i;
@@ -218,7 +218,8 @@ int ghost_queue_set_wakeup(struct ghost_queue *q, const struct ghost_agent_wakeu
 
 	local_irq_disable();
 	for (i = 0; i < nr; i++)
-		ghost_wake_agent(w[i].cpu);
+		if (rcu_access_pointer(cpu_rq(w[i].cpu)->ghost.enclave) == e)
+			ghost_wake_agent(w[i].cpu);
 	local_irq_enable();
 	return 0;
 }

@@ -98,15 +98,21 @@ static void free_slot(struct ghost_sw_region *r, struct ghost_status_word *sw)
 	WRITE_ONCE(r->mem->available, r->mem->available + 1);
 }
 
-/* Give @p's slot back without user space's consent. */
+/* Give @p's slot back without user space's consent. Enclave lock held. */
+void ghost_sw_free_locked(struct ghost_enclave *e, struct task_struct *p)
+{
+	lockdep_assert_held(&e->lock);
+	free_slot(p->ghost.region, p->ghost.sw);
+	p->ghost.sw = NULL;
+}
+
 void ghost_sw_free(struct ghost_enclave *e, struct task_struct *p)
 {
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&e->lock, flags);
-	free_slot(p->ghost.region, p->ghost.sw);
+	ghost_sw_free_locked(e, p);
 	raw_spin_unlock_irqrestore(&e->lock, flags);
-	p->ghost.sw = NULL;
 }
 
 static struct task_struct *find_gated(struct ghost_enclave *e, u64 gtid)

@@ -339,7 +339,7 @@ void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf)
 }
 
 /* Returns whether the caller, an agent, has parked. */
-static bool commit_cpus(const struct cpumask *cpus)
+static bool commit_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 {
 	int this_cpu = smp_processor_id();
 	int cpu, failed = 0;
@@ -356,9 +356,8 @@ static bool commit_cpus(const struct cpumask *cpus)
 
 		if (!txn || READ_ONCE(txn->state) != GHOST_TXN_READY)
 			continue;
-		/* A foreign agent's transaction is not ours to touch. */
-		if (ghost_agent(current) &&
-		    rcu_access_pointer(c.rq->ghost.enclave) != current->ghost.enclave)
+		/* Another enclave's transaction is not ours to touch. */
+		if (rcu_access_pointer(c.rq->ghost.enclave) != e)
 			continue;
 		flags = READ_ONCE(txn->commit_flags);
 		if (cpu != this_cpu && !(flags & COMMIT_AT_TXN_COMMIT)) {
@@ -383,7 +382,7 @@ static bool commit_cpus(const struct cpumask *cpus)
 }
 
 /* GHOST_IOC_COMMIT_TXN; results are in the transactions. */
-int ghost_commit_ioctl(struct ghost_ioc_commit_txn *arg)
+int ghost_commit_ioctl(struct ghost_enclave *e, struct ghost_ioc_commit_txn *arg)
 {
 	cpumask_var_t cpus;
 	u32 len = min_t(u32, arg->mask_len, cpumask_size());
@@ -403,7 +402,7 @@ int ghost_commit_ioctl(struct ghost_ioc_commit_txn *arg)
 		ghost_resend_lost(current->ghost.enclave);
 
 	local_irq_disable();
-	block = commit_cpus(cpus);
+	block = commit_cpus(e, cpus);
 	local_irq_enable();
 	free_cpumask_var(cpus);
 	if (block)

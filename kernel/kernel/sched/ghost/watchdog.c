@@ -55,7 +55,14 @@ static bool all_cpus_taken(struct ghost_enclave *e)
 void ghost_watchdog_start(struct ghost_enclave *e)
 {
 	e->sampled = ktime_get_mono_fast_ns();
-	mod_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+	queue_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+}
+
+/* The limit has changed: look now, and go on with the new period. */
+void ghost_watchdog_look(struct ghost_enclave *e)
+{
+	if (!READ_ONCE(e->dying))
+		mod_delayed_work(system_unbound_wq, &e->watchdog, 0);
 }
 
 void ghost_watchdog_fn(struct work_struct *work)
@@ -68,6 +75,8 @@ void ghost_watchdog_fn(struct work_struct *work)
 	struct task_struct *p;
 	pid_t pid = 0;
 
+	if (READ_ONCE(e->dying))
+		return;
 	if (all_cpus_taken(e))
 		WRITE_ONCE(e->excused, e->excused + now - e->sampled);
 	e->sampled = now;
