@@ -62,7 +62,10 @@ for cpus in $cpu_counts; do
 	while :; do
 		name=test-$cpus-cpus
 		status=0
+		# psi=0: its averaging works run on the CPUs that the tests give to
+		# enclaves, and preempt what a test has just scheduled.
 		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 3600 --name "$name" \
+			--append psi=0 \
 			"${run_args[@]}" -- \
 			/usr/lib/ghost/run-tests "${after[@]}" "$pattern" || status=$?
 		[ $status -ne 130 ] || exit 130
