@@ -29,8 +29,8 @@ help:
 	@echo '  KERNEL_SHA256=SUM               the kernel source (Debian'"'"'s package)'
 
 demo: initramfs
-	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --timeout 300 --name demo \
-		-- /usr/lib/ghost/demo
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 \
+		--timeout 300 --name demo -- /usr/lib/ghost/demo
 
 test: initramfs
 	@qemu/test.sh $(if $(TEST_CPUS),--cpus "$(TEST_CPUS)") \

@@ -28,14 +28,23 @@ out=$BUILD/kernel-$variant
 log=$BUILD/logs/kernel-$variant.log
 mkdir -p "$out" "$BUILD/logs"
 
-exec 9>"$BUILD/kernel.lock"
-flock -n 9 || {
-	say "waiting for another build in this checkout to end"
-	flock 9
+
+# Takes the lock file $2 through descriptor $1: two builds at once would destroy
+# each other's files.
+lock()
+{
+	eval "exec $1>\"\$2\""
+	flock -n "$1" || {
+		say "waiting for another build in this checkout to end"
+		flock "$1"
+	}
 }
 
+lock 9 "$out.lock"
+lock 8 "$linux.lock"
 "$TOP/scripts/fetch-kernel.sh"
 "$TOP/scripts/prepare-kernel.sh" --linux="$linux"
+exec 8>&-
 
 # Hits also when the checkout lies elsewhere than the one that filled the cache
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1
