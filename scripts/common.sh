@@ -27,7 +27,7 @@ die()
 # The comment block at the head of the script is its help text.
 usage()
 {
-	sed -n '2,/^$/{ /SPDX/d; s/^#$//; s/^# //p; }' "$0"
+	sed -n '2,/^$/{ /SPDX/d; s/^# \{0,1\}//p; }' "$0"
 }
 
 # Prints the version of the kernel tree $1, or nothing if it is none.
