@@ -461,6 +461,7 @@ TEST_F(txn, forged_slots)
 	int cpus = variant->by == 1 ? 1 : 2, cpu, i;
 	struct ghost_txn *txn;
 	unsigned int seed = 1;
+	bool spins = false;
 
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
@@ -500,9 +501,13 @@ TEST_F(txn, forged_slots)
 	}
 	ASSERT_EQ(0, gt_finish(self->by, NULL));
 	/* No harm was done: all goes on as before. */
-	EXPECT_STATE(GHOST_TXN_COMPLETE,
-		     gt_schedule(self->by, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	for (i = 0; i < 3 && !spins; i++) {
+		/* Whatever takes the CPU from the task: commit again. */
+		EXPECT_STATE(GHOST_TXN_COMPLETE,
+			     gt_schedule(self->by, 1, &self->t, 0));
+		spins = gt_spins(&self->t);
+	}
+	EXPECT_TRUE(spins);
 }
 
 TEST_HARNESS_MAIN
