@@ -9,6 +9,7 @@
  * that CPU consumes.
  */
 #include <linux/file.h>
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 static void psi_agent_wakes(struct task_struct *agent)
@@ -28,12 +29,17 @@ void ghost_agent_sync(struct rq *rq)
 	smp_store_release(&agent->ghost.sw->barrier, agent->ghost.barrier);
 }
 
+/*
+ * The caller keeps interrupts off until it is in schedule(): a parked agent
+ * that is off its CPU went there by itself, see ghost_agent_parked().
+ */
 void ghost_agent_park(struct rq *rq)
 {
 	WRITE_ONCE(rq->ghost.parked, true);
 	ghost_count(rq, rq->ghost.agent, false);
 	/* Pairs with the atomic increment in ghost_wake_agent(). */
 	smp_mb();
+	trace_ghost_agent_park(cpu_of(rq), atomic_read(&rq->ghost.abarrier));
 }
 
 void ghost_agent_unpark(struct rq *rq)
@@ -51,6 +57,7 @@ void ghost_agent_unpark(struct rq *rq)
 		psi_agent_wakes(agent);
 	}
 	ghost_agent_sync(rq);
+	trace_ghost_agent_unpark(cpu_of(rq), agent->ghost.barrier);
 }
 
 /* Consume wake requests; will the agent run? rq lock held. */
@@ -317,8 +324,9 @@ static int yield_cpu(struct ghost_ioc_run *arg)
 	rq->ghost.run_flags = arg->run_flags;
 	rq->ghost.kick = false;
 	rq->ghost.cpu_seqnum++;
-	rq_unlock_irq(rq, &rf);
+	rq_unlock(rq, &rf);
 
+	/* Interrupts are off, see ghost_agent_park(); they are on after it. */
 	schedule();
 	return ghost_agent(current) ? 0 : -ENODEV;
 }
@@ -336,4 +344,27 @@ int ghost_run(struct ghost_ioc_run *arg)
 	if (arg->gtid == GHOST_NULL_GTID)
 		return yield_cpu(arg);
 	return -EINVAL;
+}
+
+/**
+ * ghost_agent_parked - does this agent sleep as far as RCU-tasks cares?
+ * @p: any task
+ *
+ * Context: no rq lock is held.
+ * Return: true if it is a parked agent and off its CPU. It can only have left
+ * it in schedule() then, a quiescent state.
+ */
+bool ghost_agent_parked(struct task_struct *p)
+{
+	struct rq_flags rf;
+	struct rq *rq;
+	bool parked;
+
+	if (!ghost_agent(p))
+		return false;
+
+	rq = task_rq_lock(p, &rf);
+	parked = rq->ghost.agent == p && rq->ghost.parked && !task_on_cpu(rq, p);
+	task_rq_unlock(rq, p, &rf);
+	return parked;
 }

@@ -13,6 +13,7 @@
  *	pick_task()		both classes; only reads
  *	__ghost_switch()	what is left to say when prev != next
  */
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 DEFINE_STATIC_KEY_FALSE(ghost_key);
@@ -84,6 +85,7 @@ void ghost_unlatch(struct rq *rq)
 /* Make @p (NULL: nothing) the next to run here. rq lock held. */
 void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags)
 {
+	trace_sched_ghost_latched(rq->ghost.latched, p, run_flags);
 	if (rq->ghost.latched != p)
 		ghost_unlatch(rq);
 
@@ -269,6 +271,15 @@ static void start_waiting(struct task_struct *p)
 	WRITE_ONCE(p->ghost.last_runnable, ktime_get_mono_fast_ns());
 }
 
+/* No agent schedules on a CPU that goes offline: the work moves what is there. */
+static void move_strays(struct rq *rq)
+{
+	int cpu = cpu_of(rq);
+
+	if (unlikely(!cpu_active(cpu)) && cpu_online(cpu))
+		irq_work_queue_on(&rq->ghost.work, cpu);
+}
+
 static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 {
 	if (p->ghost.flags & GHOST_TF_AGENT) {
@@ -281,6 +292,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	}
 
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
+	move_strays(rq);
 	if (!task_current(rq, p) && !p->ghost.last_runnable)
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
@@ -485,6 +497,13 @@ static void task_tick_ghost(struct rq *rq, struct task_struct *p, int queued)
 	}
 }
 
+/* Comes after the last wake-up that could choose a CPU which goes offline. */
+static void rq_offline_ghost(struct rq *rq)
+{
+	if (!list_empty(&rq->ghost.tasks))
+		move_strays(rq);
+}
+
 static void update_curr_ghost(struct rq *rq)
 {
 	update_curr_common(rq);
@@ -518,6 +537,7 @@ DEFINE_SCHED_CLASS(ghost) = {
 	.switched_to		= switched_to_ghost,
 	.prio_changed		= prio_changed_ghost,
 	.update_curr		= update_curr_ghost,
+	.rq_offline		= rq_offline_ghost,
 #ifdef CONFIG_SCHED_CORE
 	.task_is_throttled	= task_is_throttled_ghost,
 #endif

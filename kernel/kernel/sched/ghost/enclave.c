@@ -5,6 +5,7 @@
 #include <linux/dcache.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 /* CPUs that some enclave has, or has not quite given back. */
@@ -315,6 +316,7 @@ static void destroy_work(struct work_struct *work)
 	if (dying)
 		goto put;
 
+	trace_ghost_enclave_destroy(e->id, reason_name[e->reason]);
 	if (e->reason != GHOST_EXIT_USER)
 		pr_info_ratelimited("ghost: enclave_%lu destroyed by %s; its tasks go back to the fair class\n",
 				    e->id, reason_name[e->reason]);
@@ -397,6 +399,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	}
 	static_branch_inc(&ghost_key);
 	ghost_watchdog_start(e);
+	trace_ghost_enclave_create(id, abi);
 	return e;
 fail:
 	enclave_free(e);
@@ -408,9 +411,10 @@ static bool move_queued(struct rq *rq, int dst_cpu)
 {
 	struct rq *dst = cpu_rq(dst_cpu);
 	struct task_struct *p, *tmp;
+	unsigned long flags;
 	bool all = true;
 
-	local_irq_disable();
+	local_irq_save(flags);
 	double_rq_lock(rq, dst);
 	update_rq_clock(rq);
 	update_rq_clock(dst);
@@ -421,7 +425,7 @@ static bool move_queued(struct rq *rq, int dst_cpu)
 			ghost_move_task(rq, dst, p);
 	}
 	double_rq_unlock(rq, dst);
-	local_irq_enable();
+	local_irq_restore(flags);
 	return all;
 }
 
@@ -462,6 +466,7 @@ static void rq_irq_work(struct irq_work *work)
 	struct rq *rq = container_of(work, struct rq, ghost.work);
 	struct task_struct *victim = NULL;
 	struct rq_flags rf;
+	bool stray;
 
 	rq_lock(rq, &rf);
 	if (rq->ghost.agent) {
@@ -471,7 +476,11 @@ static void rq_irq_work(struct irq_work *work)
 			victim = get_task_struct(rq->ghost.agent);
 	}
 	rq->ghost.kill = false;
+	stray = !cpu_active(cpu_of(rq)) && !list_empty(&rq->ghost.tasks);
 	rq_unlock(rq, &rf);
+
+	if (stray)
+		move_queued(rq, cpumask_any(cpu_active_mask));
 
 	if (victim) {
 		do_send_sig_info(SIGKILL, SEND_SIG_PRIV, victim, PIDTYPE_TGID);
@@ -496,10 +505,4 @@ void __init ghost_sched_init(void)
 		INIT_LIST_HEAD(&g->tasks);
 		g->work = IRQ_WORK_INIT_HARD(rq_irq_work);
 	}
-}
-
-bool ghost_agent_parked(struct task_struct *p)
-{
-	return ghost_agent(p) && READ_ONCE(task_rq(p)->ghost.parked) &&
-		!READ_ONCE(p->on_cpu);
 }

@@ -7,6 +7,7 @@
 #include <linux/hashtable.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 /* gtid -> member or agent. Written under the lock, read under RCU. */
@@ -142,6 +143,7 @@ static void publish(struct task_struct *p)
 	smp_store_release(&sw->flags, flags);
 	raw_spin_unlock(&e->lock);
 	ghost_queue_put(old);
+	trace_ghost_join(p, sw->gtid, e->id, flags & GHOST_SW_TASK_IS_AGENT);
 }
 
 /* pi and rq lock held: may @p get @policy? */
@@ -211,6 +213,8 @@ void ghost_member_teardown(struct task_struct *p)
 	raw_spin_unlock(&e->lock);
 
 	if (p->ghost.flags & GHOST_TF_PUBLISHED) {
+		trace_ghost_leave(p, ghost_gtid(p), e->id,
+				  p->ghost.flags & GHOST_TF_AGENT);
 		raw_spin_lock(&members_lock);
 		hash_del_rcu(&p->ghost.hash_node);
 		raw_spin_unlock(&members_lock);

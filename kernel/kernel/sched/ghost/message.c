@@ -4,6 +4,7 @@
  * of the task, so that per task the order of messages, barrier steps and
  * status word changes is one.
  */
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 static void note_lost(struct task_struct *p)
@@ -18,21 +19,13 @@ static void note_lost(struct task_struct *p)
 }
 
 /*
- * Step the barrier and append the message. What found no room is remembered
- * by the difference between p->ghost.view and the task's state, and made good
- * by ghost_resend_lost().
+ * Append the message. What found no room is remembered by the difference
+ * between p->ghost.view and the task's state, and made good by
+ * ghost_resend_lost().
  */
-static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
-		 enum ghost_view view)
+static bool deliver(struct task_struct *p, u16 type, const void *payload,
+		    u16 size, enum ghost_view view)
 {
-	struct ghost_status_word *sw = p->ghost.sw;
-
-	if (!sw)
-		return false;
-
-	/* Release: whoever sees the barrier sees the flags of the event. */
-	smp_store_release(&sw->barrier, ++p->ghost.barrier);
-
 	if (!p->ghost.queue || p->ghost.gate)
 		return false;
 
@@ -56,6 +49,24 @@ static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
 	return true;
 }
 
+/* Step the barrier and append the message. */
+static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
+		 enum ghost_view view)
+{
+	struct ghost_status_word *sw = p->ghost.sw;
+	u32 barrier;
+	bool sent;
+
+	if (!sw)
+		return false;
+
+	barrier = ++p->ghost.barrier;
+	/* Release: whoever sees the barrier sees the flags of the event. */
+	smp_store_release(&sw->barrier, barrier);
+	sent = deliver(p, type, payload, size, view);
+	trace_ghost_message(p, ghost_gtid(p), type, barrier, sent);
+	return sent;
+}
 
 bool ghost_msg_new(struct task_struct *p, bool runnable)
 {

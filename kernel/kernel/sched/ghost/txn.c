@@ -13,6 +13,7 @@
  * All checks come before the first change: a failed commit moves nothing.
  */
 #include <linux/uaccess.h>
+#include <trace/events/ghost.h>
 #include "ghost.h"
 
 #define RUN_FLAGS	(RTLA_ON_PREEMPT | RTLA_ON_BLOCKED | RTLA_ON_YIELD |	\
@@ -296,6 +297,7 @@ static bool commit(struct commit *c, struct ghost_txn *txn)
 		bump_agent_barrier(rq);
 	}
 	finish(rq, txn, state, seqnum);
+	trace_ghost_commit(cpu_of(rq), c->txn.gtid, c->txn.task_barrier, state);
 	double_rq_unlock(rq, src);
 	rcu_read_unlock();
 	return state == GHOST_TXN_COMPLETE;
@@ -403,9 +405,11 @@ int ghost_commit_ioctl(struct ghost_enclave *e, struct ghost_ioc_commit_txn *arg
 
 	local_irq_disable();
 	block = commit_cpus(e, cpus);
-	local_irq_enable();
-	free_cpumask_var(cpus);
+	/* Parked it goes with interrupts off, see ghost_agent_park(). */
 	if (block)
 		schedule();
+	else
+		local_irq_enable();
+	free_cpumask_var(cpus);
 	return 0;
 }
