@@ -440,7 +440,7 @@ TEST_F(agent, exit_keeps_the_running_task_until_it_schedules)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &t, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &t, 0));
-	ASSERT_TRUE(gt_spins(&t));
+	ASSERT_TRUE(gt_runs(&agent, 1, &t));
 	/* The ping that ends the agent takes the CPU from the task. */
 	ASSERT_EQ(0, gt_agent_stop(&agent));
 	EXPECT_EQ(0, gt_next_type(&self->e.q, t.gtid, MSG_TASK_PREEMPT, &m));
@@ -448,7 +448,7 @@ TEST_F(agent, exit_keeps_the_running_task_until_it_schedules)
 	/* A new agent finds it. */
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	EXPECT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &t, 0));
-	EXPECT_TRUE(gt_spins(&t));
+	EXPECT_TRUE(gt_runs(&agent, 1, &t));
 	gt_agent_stop(&agent);
 	gt_destroy(&self->e);
 	EXPECT_TRUE(gt_spins(&t));

@@ -60,8 +60,8 @@ TEST_F(two, each_schedules_its_own)
 		EXPECT_STATE(GHOST_TXN_COMPLETE,
 			     gt_schedule(&agents[i], i + 1, &self->t[i], 0));
 	}
-	EXPECT_TRUE(gt_spins(&self->t[0]));
-	EXPECT_TRUE(gt_spins(&self->t[1]));
+	EXPECT_TRUE(gt_runs(&agents[0], 1, &self->t[0]));
+	EXPECT_TRUE(gt_runs(&agents[1], 2, &self->t[1]));
 	/* One goes, the other does not notice. */
 	ASSERT_EQ(0, gt_agent_stop(&agents[0]));
 	ASSERT_EQ(0, gt_destroy(&self->e[0]));
@@ -69,7 +69,7 @@ TEST_F(two, each_schedules_its_own)
 	EXPECT_TRUE(gt_wait_for(gt_policy(self->t[0].pid) == SCHED_OTHER));
 	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t[1].pid));
 	EXPECT_TRUE(gt_spins(&self->t[0]));
-	EXPECT_TRUE(gt_spins(&self->t[1]));
+	EXPECT_TRUE(gt_runs(&agents[1], 2, &self->t[1]));
 }
 
 static long commit_foreign(struct gt_agent *a, void *arg)
@@ -142,7 +142,7 @@ TEST_F(one, beside_real_time)
 
 	ASSERT_EQ(0, gt_agent_start(&agents[0], &self->e, 1, -1));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agents[0], 1, &self->t, 0));
-	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_TRUE(gt_runs(&agents[0], 1, &self->t));
 	ASSERT_EQ(0, gt_task_start(&rt));
 	ASSERT_EQ(0, gt_pin(rt.pid, 1));
 	ASSERT_EQ(0, sched_setscheduler(rt.pid, SCHED_FIFO, &sp));
@@ -157,7 +157,7 @@ TEST_F(one, beside_real_time)
 	gt_task_end(&rt);
 	EXPECT_STATE(GHOST_TXN_COMPLETE,
 		     gt_schedule(&agents[0], 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agents[0], 1, &self->t));
 }
 
 TEST_F(one, cpu_goes_offline)
@@ -186,7 +186,7 @@ TEST_F(one, cpu_goes_offline)
 	ASSERT_EQ(0, gt_agent_start(&agents[0], &self->e, 1, -1));
 	EXPECT_STATE(GHOST_TXN_COMPLETE,
 		     gt_schedule(&agents[0], 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agents[0], 1, &self->t));
 }
 
 TEST_HARNESS_MAIN

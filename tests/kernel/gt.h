@@ -260,6 +260,13 @@ void gt_task_end(struct gt_task *t);	/* needs CFS or a gone enclave */
 int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
 		uint16_t run_flags);
 
+/*
+ * Does the task that @a has just committed make progress? A thread of another
+ * class may take the CPU from it first: its last message is a PREEMPT then, and
+ * it is committed again, as an agent does. Without that message nothing helps.
+ */
+bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t);
+
 /* Keep the task scheduled until its message @type arrives. */
 int gt_drive(struct gt_agent *a, int cpu, struct gt_task *t, int type,
 	     struct gt_msg *m);

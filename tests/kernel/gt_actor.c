@@ -392,6 +392,42 @@ int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
 	return state;
 }
 
+/* Takes the PREEMPT that is the last message of the task, if it is. */
+static bool preempted(struct gt_queue *q, uint64_t gtid, uint32_t barrier)
+{
+	int i;
+
+	gt_queue_consume(q);
+	for (i = q->logged - 1; i >= 0; i--) {
+		struct gt_msg *m = &q->log[i];
+
+		if (m->gtid != gtid)
+			continue;
+		if (m->taken || m->type != MSG_TASK_PREEMPT ||
+		    m->seqnum != barrier)
+			return false;
+		m->taken = true;
+		return true;
+	}
+	return false;
+}
+
+bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t)
+{
+	struct ghost_status_word *sw = gt_sw(a->e, t->gtid);
+	uint64_t before = load(&t->ctl->count);
+	int64_t end = gt_now_ms() + GT_WAIT_MS;
+
+	while (load(&t->ctl->count) == before) {
+		if (gt_now_ms() >= end)
+			return false;
+		if (sw && preempted(&a->e->q, t->gtid, gt_barrier(sw)))
+			gt_schedule(a, cpu, t, 0);
+		gt_sleep_ms(1);
+	}
+	return true;
+}
+
 int gt_drive(struct gt_agent *a, int cpu, struct gt_task *t, int type,
 	     struct gt_msg *m)
 {

@@ -67,7 +67,7 @@ TEST_F(death, tells_blocked_then_dead)
 	if (variant->state == RUNNING) {
 		ASSERT_EQ(GHOST_TXN_COMPLETE,
 			  gt_schedule(&agent, 1, &self->t, 0));
-		ASSERT_TRUE(gt_spins(&self->t));
+		ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	}
 	if (variant->state == STOPPED) {
 		kill(self->t.pid, SIGSTOP);

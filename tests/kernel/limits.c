@@ -113,7 +113,7 @@ TEST_F(limits, timeout_spares_the_running)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
 	/* A kernel thread of that CPU may take it away: give it back. */
 	for (i = 0; i < 30; i++) {
@@ -135,7 +135,7 @@ TEST_F(limits, timeout_spares_what_cfs_took)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
 	gt_tell(&cfs, GT_SPIN);
 	gt_sleep_ms(3000);

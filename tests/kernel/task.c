@@ -72,7 +72,7 @@ static int leave(pid_t pid)
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));	\
 	ASSERT_EQ(GHOST_TXN_COMPLETE,					\
 		  gt_schedule(&agent, 1, &self->t, 0));			\
-	ASSERT_TRUE(gt_spins(&self->t));				\
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));			\
 } while (0)
 
 /* ---- gtid and policy ---- */
@@ -189,7 +189,7 @@ TEST_F(task, join_running)
 	EXPECT_EQ(1, m.seqnum);
 	EXPECT_TRUE(gt_stands(&self->t)) TH_LOG("runs without a commit");
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
 TEST_F(task, join_running_outside)
@@ -206,7 +206,7 @@ TEST_F(task, join_running_outside)
 	EXPECT_EQ(1, m.new_.runnable);
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
 static int tasks_fd;
@@ -363,7 +363,7 @@ TEST_F(task, affinity_changed)
 	EXPECT_EQ(2, m.seqnum);
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(0, gt_pin(self->t.pid, -1));
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_AFFINITY_CHANGED, NULL));
@@ -395,7 +395,7 @@ TEST_F(task, priority_changed)
 	EXPECT_EQ(-5, m.priority.nice);
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(0, setpriority(PRIO_PROCESS, self->t.pid, 3));
 	ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_PRIORITY_CHANGED, &m));
@@ -430,7 +430,7 @@ TEST_F(task, stop_and_continue)
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_WAKEUP,
 				  NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
 TEST_F(task, cpu_seqnum_grows)
@@ -617,7 +617,7 @@ TEST_F(task, rejoin_gated)
 	EXPECT_LT(3, m.seqnum);
 	EXPECT_EQ(gt_barrier(gt_sw(&self->e, self->t.gtid)), m.seqnum);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
 TEST_F(task, leave_gated)

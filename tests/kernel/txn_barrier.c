@@ -70,7 +70,7 @@ TEST_F(own, commit_parks_until_called)
 	struct gt_txn txn = for_task(&self->e, &self->t);
 
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_commit(&local, 1, &txn));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&local, 1, &self->t));
 	EXPECT_NE(local.posted, local.done) TH_LOG("the agent did not park");
 	EXPECT_EQ(0, gt_finish(&local, NULL));
 	EXPECT_TRUE(gt_stands(&self->t));
@@ -87,7 +87,7 @@ TEST_F(own, idle_runs_as_a_task)
 	EXPECT_TRUE(gt_stands(&self->t));
 	EXPECT_EQ(0, gt_finish(&local, NULL));
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_schedule(&local, 1, &self->t, 0));
-	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_runs(&local, 1, &self->t));
 }
 
 /* ---- another agent's CPU ---- */
@@ -126,7 +126,7 @@ FIXTURE_TEARDOWN(far)
 #define START(t) do {							\
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, t, NULL));		\
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&remote, 1, t, 0));	\
-	ASSERT_TRUE(gt_spins(t));					\
+	ASSERT_TRUE(gt_runs(&remote, 1, t));				\
 } while (0)
 
 TEST_F(far, no_agent_there)
@@ -179,7 +179,7 @@ TEST_F(far, replaced_without_a_message)
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->b, NULL));
 	EXPECT_STATE(GHOST_TXN_COMPLETE,
 		     gt_schedule(&remote, 1, &self->b, ELIDE_PREEMPT));
-	EXPECT_TRUE(gt_spins(&self->b));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->b));
 	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->a.gtid, GT_QUIET_MS,
 				      NULL));
 	EXPECT_TRUE(gt_stands(&self->a));
@@ -201,7 +201,7 @@ TEST_F(far, do_not_preempt)
 				  NULL));
 	EXPECT_STATE(GHOST_TXN_COMPLETE,
 		     gt_schedule(&remote, 1, &self->b, DO_NOT_PREEMPT));
-	EXPECT_TRUE(gt_spins(&self->b));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->b));
 }
 
 TEST_F(far, cfs_is_running)
@@ -238,7 +238,7 @@ TEST_F(far, idle_and_null)
 				  NULL));
 	EXPECT_TRUE(gt_stands(&self->a));
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_schedule(&remote, 1, &self->a, 0));
-	EXPECT_TRUE(gt_spins(&self->a));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->a));
 }
 
 TEST_F(far, run_flag_on_preempt)
@@ -251,7 +251,7 @@ TEST_F(far, run_flag_on_preempt)
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->a, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE,
 		  gt_schedule(&remote, 1, &self->a, RTLA_ON_PREEMPT));
-	ASSERT_TRUE(gt_spins(&self->a));
+	ASSERT_TRUE(gt_runs(&remote, 1, &self->a));
 	before = gt_barrier(local.sw);
 	gt_tell(&cfs, GT_SPIN);
 	ASSERT_EQ(0, gt_next_type(&self->e.q, self->a.gtid, MSG_TASK_PREEMPT,
@@ -324,7 +324,7 @@ TEST_F(far, one_ioctl_many_cpus)
 	ASSERT_EQ(0, gt_post(&remote, commit_both, NULL));
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_txn_wait(&self->e, 1));
 	EXPECT_STATE(GHOST_TXN_AGENT_STALE, gt_txn_wait(&self->e, 2));
-	EXPECT_TRUE(gt_spins(&self->a));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->a));
 	EXPECT_TRUE(gt_stands(&self->b));
 }
 
