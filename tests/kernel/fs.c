@@ -86,6 +86,13 @@ TEST_F(fs, create_errors)
 		{ "create 5000 92", ESRCH },
 		{ "create 5000 4294967295", ESRCH },
 		{ "create 5000 91 colour=red", ENOENT },
+		{ "create 5000 91 gid", EINVAL },
+		{ "create 5000 91 gid=", EINVAL },
+		{ "create 5000 91 gid=x", EINVAL },
+		{ "create 5000 91 gid=-1", EINVAL },
+		{ "create 5000 91 gid=4294967295", EINVAL },
+		{ "create 5000 91 ephemeral=1", EINVAL },
+		{ "create 5000 91 gid=1 colour=red", ENOENT },
 	};
 	char cmd[64];
 	int i;
@@ -131,11 +138,19 @@ TEST_F(fs, enclave_files)
 	} t[] = {
 		{ "abi_version", 0444, "91\n" },
 		{ "agent_online", 0664, "0" },
+		{ "commit_at_tick", 0664, "0" },
 		{ "cpu_data", 0660, NULL },
 		{ "cpulist", 0664, "1\n" },
 		{ "ctl", 0664, "" },
+		{ "deliver_agent_runnability", 0664, "0" },
+		{ "deliver_cpu_availability", 0664, "0" },
+		{ "deliver_ticks", 0664, "0" },
+		{ "honor_affinity", 0664, "0" },
+		{ "live_dangerously", 0664, "0" },
+		{ "max_tasks", 0664, "0" },
 		{ "runnable_timeout", 0664, "0" },
 		{ "status", 0444, "version 91\nactive no\nnr_tasks 0\n" },
+		{ "switchto_disabled", 0664, "0" },
 		{ "tasks", 0666, "" },
 		{ "wake_on_waker_cpu", 0664, "0" },
 	};
@@ -277,15 +292,23 @@ TEST_F(fs, boolean_tunables)
 		{ "", -EINVAL, "0" }, { "x", -EINVAL, "0" },
 		{ "1 1", -EINVAL, "0" }, { "1\n\n", -EINVAL, "0" },
 	};
+	static const char * const names[] = {
+		"commit_at_tick", "deliver_agent_runnability",
+		"deliver_cpu_availability", "deliver_ticks", "honor_affinity",
+		"live_dangerously", "switchto_disabled", "wake_on_waker_cpu",
+	};
 	char buf[16];
-	int i;
+	int i, k;
 
-	for (i = 0; i < ARRAY_SIZE(t); i++) {
-		EXPECT_EQ(t[i].ret, gt_file_put(&self->e, "wake_on_waker_cpu",
-						t[i].text))
-			TH_LOG("'%s'", t[i].text);
-		gt_file_get(&self->e, "wake_on_waker_cpu", buf, sizeof(buf));
-		EXPECT_STREQ(t[i].value, buf) TH_LOG("'%s'", t[i].text);
+	for (k = 0; k < ARRAY_SIZE(names); k++) {
+		for (i = 0; i < ARRAY_SIZE(t); i++) {
+			EXPECT_EQ(t[i].ret,
+				  gt_file_put(&self->e, names[k], t[i].text))
+				TH_LOG("%s: '%s'", names[k], t[i].text);
+			gt_file_get(&self->e, names[k], buf, sizeof(buf));
+			EXPECT_STREQ(t[i].value, buf)
+				TH_LOG("%s: '%s'", names[k], t[i].text);
+		}
 	}
 }
 

@@ -77,6 +77,9 @@ struct gt_msg {
 		struct ghost_msg_payload_task_affinity_changed affinity;
 		struct ghost_msg_payload_task_on_cpu on_cpu;
 		struct ghost_msg_payload_task_priority_changed priority;
+		struct ghost_msg_payload_cpu cpu;
+		struct ghost_msg_payload_cpu_tick tick;
+		struct ghost_msg_payload_cpu_not_idle not_idle;
 	};
 	bool taken;
 };

@@ -18,6 +18,15 @@
 
 DEFINE_STATIC_KEY_FALSE(ghost_key);
 
+/* Core scheduling keeps its picks while this number stands. rq lock held. */
+static void core_pick_again(struct rq *rq)
+{
+#ifdef CONFIG_SCHED_CORE
+	if (sched_core_enabled(rq))
+		rq->core->core_task_seq++;
+#endif
+}
+
 /*
  * The one place that changes the count: a task counts while latched or
  * running, an agent while queued and not parked. rq lock held.
@@ -28,6 +37,7 @@ void ghost_count(struct rq *rq, struct task_struct *p, bool on)
 		return;
 
 	p->ghost.flags ^= GHOST_TF_COUNTED;
+	core_pick_again(rq);
 	if (on)
 		add_nr_running(rq, 1);
 	else
@@ -89,6 +99,7 @@ void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags)
 	if (rq->ghost.latched != p)
 		ghost_unlatch(rq);
 
+	core_pick_again(rq);
 	rq->ghost.latched = p;
 	rq->ghost.kick = false;
 	rq->ghost.run_flags = run_flags;
@@ -157,9 +168,10 @@ static void set_avail(struct rq *rq, bool avail)
 {
 	struct task_struct *agent = rq->ghost.agent;
 
-	if (agent && avail != !!(agent->ghost.sw->flags & GHOST_SW_CPU_AVAIL))
-		ghost_sw_set(agent, avail ? GHOST_SW_CPU_AVAIL : 0,
-			     GHOST_SW_CPU_AVAIL);
+	if (!agent || avail == !!(agent->ghost.sw->flags & GHOST_SW_CPU_AVAIL))
+		return;
+	ghost_sw_set(agent, avail ? GHOST_SW_CPU_AVAIL : 0, GHOST_SW_CPU_AVAIL);
+	ghost_cpu_available(rq, avail);
 }
 
 void __ghost_decide(struct rq *rq)
@@ -239,6 +251,12 @@ void __ghost_switch(struct rq *rq, struct task_struct *prev,
 			    (g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT)))
 		ghost_unlatch(rq);
 
+	if ((g->run_flags & NEED_CPU_NOT_IDLE) && !ghost_policy(next->policy) &&
+	    next != rq->idle) {
+		g->run_flags &= ~NEED_CPU_NOT_IDLE;
+		ghost_cpu_not_idle(rq, next);
+	}
+
 	if ((g->run_flags & SEND_TASK_ON_CPU) && ghost_task(next)) {
 		g->run_flags &= ~SEND_TASK_ON_CPU;
 		ghost_msg_on_cpu(rq, next);
@@ -303,6 +321,8 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 {
 	if (p->ghost.flags & GHOST_TF_AGENT) {
 		ghost_count(rq, p, false);
+		if (flags & DEQUEUE_SLEEP)
+			ghost_agent_runnable(rq, false);
 		return true;
 	}
 
@@ -400,7 +420,11 @@ static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 
 static void task_woken_ghost(struct rq *rq, struct task_struct *p)
 {
-	if ((p->ghost.flags & GHOST_TF_AGENT) || !p->ghost.sw)
+	if (p->ghost.flags & GHOST_TF_AGENT) {
+		ghost_agent_runnable(rq, true);
+		return;
+	}
+	if (!p->ghost.sw)
 		return;
 
 	if (p->ghost.pending & GHOST_PEND_NEW) {
@@ -495,6 +519,7 @@ static void task_tick_ghost(struct rq *rq, struct task_struct *p, int queued)
 		ghost_unlatch(rq);
 		ghost_hog_tick(rq);
 	}
+	ghost_cpu_tick(rq, p == rq->ghost.agent);
 }
 
 /* Comes after the last wake-up that could choose a CPU which goes offline. */

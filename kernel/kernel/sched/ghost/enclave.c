@@ -18,6 +18,7 @@ static const char * const reason_name[] = {
 	[GHOST_EXIT_TIMEOUT]	= "runnable_timeout",
 	[GHOST_EXIT_STALL]	= "ghost_stall_max_ms",
 	[GHOST_EXIT_HOG]	= "ghost_agent_hog_ms",
+	[GHOST_EXIT_OWNER]	= "the end of its owner",
 };
 
 static void enclave_free(struct ghost_enclave *e)
@@ -56,6 +57,7 @@ static void enclave_free_work(struct work_struct *work)
 	irq_work_sync(&e->irq_work);
 	if (e->sw_dir)
 		dput(e->sw_dir);
+	put_pid(e->owner);
 	list_for_each_entry_safe(r, tmp, &e->regions, list)
 		ghost_region_free(r);
 	enclave_free(e);
@@ -331,11 +333,39 @@ static void destroy_work(struct work_struct *work)
 	reap(e);
 
 	ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+	if (e->owner)
+		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
 	ghost_fs_remove(e);
 	cancel_delayed_work_sync(&e->watchdog);
 	ghost_enclave_put(e);	/* the initial one */
 put:
 	ghost_enclave_put(e);
+}
+
+/*
+ * Somebody of the owner's thread group is dead; if it was the last, so is the
+ * enclave. Under tasklist_lock and the lock of the wait queue.
+ */
+static int owner_exits(wait_queue_entry_t *wait, unsigned int mode, int sync,
+		       void *key)
+{
+	struct ghost_enclave *e = container_of(wait, struct ghost_enclave, owner_wait);
+	struct task_struct *leader;
+
+	rcu_read_lock();
+	leader = pid_task(e->owner, PIDTYPE_TGID);
+	if (!leader || (READ_ONCE(leader->exit_state) && thread_group_empty(leader)))
+		ghost_enclave_destroy(e, GHOST_EXIT_OWNER);
+	rcu_read_unlock();
+	return 0;
+}
+
+/* The enclave ends with the calling process. */
+void ghost_enclave_bind(struct ghost_enclave *e)
+{
+	e->owner = get_pid(task_tgid(current));
+	init_waitqueue_func_entry(&e->owner_wait, owner_exits);
+	add_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
 }
 
 /* Any context, also under a rq lock: begin the end. */

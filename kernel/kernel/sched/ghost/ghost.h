@@ -53,6 +53,7 @@ enum ghost_exit {
 	GHOST_EXIT_TIMEOUT,
 	GHOST_EXIT_STALL,
 	GHOST_EXIT_HOG,
+	GHOST_EXIT_OWNER,
 };
 
 /**
@@ -118,8 +119,12 @@ struct ghost_queue {
  * @gated: departed tasks whose status word is not freed yet, counted
  * @regions: appended to under @lock, never shortened before release
  * @txn_page: one shared page a possible CPU, fixed at creation
+ * @max_tasks: limit of @nr_members, 0 is none
+ * @nr_members: tasks that are in or on their way in, agents not counted
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
+ * @gid: group of the files
+ * @owner: process that an ephemeral enclave ends with, else NULL
  * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
  *	by the watchdog work only
  */
@@ -142,8 +147,16 @@ struct ghost_enclave {
 	struct page		**txn_page;
 
 	unsigned long		runnable_timeout_ms;
-	bool			wake_on_waker_cpu;
+	u32			max_tasks;
+	u32			nr_members;
+	bool			commit_at_tick;
+	bool			deliver_agent_runnability;
+	bool			deliver_cpu_availability;
+	bool			deliver_ticks;
+	bool			honor_affinity;
 	bool			live_dangerously;
+	bool			switchto_disabled;
+	bool			wake_on_waker_cpu;
 
 	bool			online;
 	u32			event;
@@ -152,9 +165,13 @@ struct ghost_enclave {
 	u64			excused;
 	u64			sampled;
 
+	kgid_t			gid;
 	struct dentry		*dir;
 	struct dentry		*sw_dir;
 	bool			removed;
+
+	struct pid		*owner;
+	wait_queue_entry_t	owner_wait;
 
 	atomic_t		puts;
 	atomic_t		todo;
@@ -198,6 +215,7 @@ void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason);
 void ghost_enclave_todo(struct ghost_enclave *e, int todo);
 void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu);
 void ghost_enclave_wait_free(struct ghost_enclave *e);
+void ghost_enclave_bind(struct ghost_enclave *e);
 
 static inline void ghost_enclave_get(struct ghost_enclave *e)
 {
@@ -250,6 +268,11 @@ bool ghost_msg_dead(struct rq *rq, struct task_struct *p);
 bool ghost_msg_affinity(struct task_struct *p);
 bool ghost_msg_priority(struct task_struct *p);
 bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p);
+void ghost_cpu_tick(struct rq *rq, bool is_agent);
+void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next);
+void ghost_cpu_available(struct rq *rq, bool avail);
+void ghost_agent_runnable(struct rq *rq, bool runnable);
+int ghost_discover_tasks(struct ghost_enclave *e);
 void ghost_wake_for(struct task_struct *p);
 void ghost_resend_lost(struct ghost_enclave *e);
 

@@ -34,9 +34,16 @@ void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p);
 int __ghost_cpu_deactivate(int cpu);
 void ghost_sched_init(void);
 
-static inline bool ghost_class(struct task_struct *p)
+/* No task has the class while there is no enclave. */
+static inline bool ghost_class(const struct task_struct *p)
 {
-	return p->sched_class == &ghost_sched_class;
+	return ghost_enabled() && p->sched_class == &ghost_sched_class;
+}
+
+/* Core scheduling: rank in the terms of __task_prio(), less is more. */
+static inline int ghost_core_prio(const struct task_struct *p)
+{
+	return p->ghost.flags & GHOST_TF_AGENT ? -2 : MAX_RT_PRIO + MAX_NICE + 2;
 }
 
 static inline const struct sched_class *ghost_class_of_policy(void)
@@ -161,7 +168,8 @@ static inline int ghost_cpu_deactivate(int cpu)
 
 #else /* !CONFIG_SCHED_CLASS_GHOST */
 
-static inline bool ghost_class(struct task_struct *p) { return false; }
+static inline bool ghost_class(const struct task_struct *p) { return false; }
+static inline int ghost_core_prio(const struct task_struct *p) { return 0; }
 static inline const struct sched_class *ghost_class_of_policy(void)
 {
 	return &fair_sched_class;

@@ -99,9 +99,12 @@ static int prepare_task(struct ghost_enclave *e, struct task_struct *p)
 		return -EXDEV;
 	if (p->ghost.gate && p->ghost.gate->abi != e->abi)
 		return -EINVAL;
+	if (e->max_tasks && e->nr_members >= e->max_tasks)
+		return -EDQUOT;
 	ret = ghost_sw_alloc(e, p);
 	if (ret)
 		return ret;
+	e->nr_members++;
 
 	p->ghost.queue = e->default_queue;
 	if (p->ghost.queue)
@@ -209,6 +212,8 @@ void ghost_member_teardown(struct task_struct *p)
 		list_del_init(&p->ghost.task_node);
 		e->nr_tasks--;
 	}
+	if (!(p->ghost.flags & GHOST_TF_AGENT))
+		e->nr_members--;
 	list_del_init(&p->ghost.lost_node);
 	raw_spin_unlock(&e->lock);
 

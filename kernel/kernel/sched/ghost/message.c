@@ -193,6 +193,78 @@ bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p)
 	return send(p, MSG_TASK_ON_CPU, &m, sizeof(m), GHOST_VIEW_RUNNING);
 }
 
+/*
+ * A message about the CPU, to the queue of its agent. Steps the agent barrier.
+ * rq lock held.
+ */
+static bool send_cpu(struct rq *rq, u16 type, const void *payload, u16 size)
+{
+	struct task_struct *agent = rq->ghost.agent;
+
+	atomic_inc(&rq->ghost.abarrier);
+	ghost_agent_sync(rq);
+	return ghost_queue_produce(agent->ghost.queue, type, agent->ghost.barrier,
+				   payload, size);
+}
+
+/* May messages about the CPU go out that the enclave's @tunable allows? */
+static bool wanted(struct rq *rq, size_t tunable)
+{
+	struct task_struct *agent = rq->ghost.agent;
+
+	return agent && agent->ghost.queue &&
+		READ_ONCE(*(bool *)((void *)agent->ghost.enclave + tunable));
+}
+
+#define WANTED(rq, tunable) \
+	wanted(rq, offsetof(struct ghost_enclave, tunable))
+
+/* The tick has hit a ghost task or the agent. */
+void ghost_cpu_tick(struct rq *rq, bool is_agent)
+{
+	struct ghost_msg_payload_cpu_tick m = {
+		.cpu		= cpu_of(rq),
+		.is_agent	= is_agent,
+	};
+
+	if (WANTED(rq, deliver_ticks) &&
+	    send_cpu(rq, MSG_CPU_TICK, &m, sizeof(m)))
+		ghost_wake_for(rq->ghost.agent);
+}
+
+/* The idle task gives way to @next, of another class. */
+void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next)
+{
+	struct ghost_msg_payload_cpu_not_idle m = {
+		.cpu		= cpu_of(rq),
+		.next_gtid	= ghost_gtid(next),
+	};
+
+	if (rq->ghost.agent && rq->ghost.agent->ghost.queue &&
+	    send_cpu(rq, MSG_CPU_NOT_IDLE, &m, sizeof(m)))
+		ghost_wake_for(rq->ghost.agent);
+}
+
+/* Ghost tasks can, or can no longer, run on the CPU. */
+void ghost_cpu_available(struct rq *rq, bool avail)
+{
+	struct ghost_msg_payload_cpu m = { .cpu = cpu_of(rq) };
+
+	if (WANTED(rq, deliver_cpu_availability))
+		send_cpu(rq, avail ? MSG_CPU_AVAILABLE : MSG_CPU_BUSY, &m,
+			 sizeof(m));
+}
+
+/* The agent sleeps in the kernel, or wakes; parking is neither. */
+void ghost_agent_runnable(struct rq *rq, bool runnable)
+{
+	struct ghost_msg_payload_cpu m = { .cpu = cpu_of(rq) };
+
+	if (WANTED(rq, deliver_agent_runnability))
+		send_cpu(rq, runnable ? MSG_CPU_AGENT_WAKEUP :
+			 MSG_CPU_AGENT_BLOCKED, &m, sizeof(m));
+}
+
 /* TASK_NEW is due: the task shows in the enclave's files from here on. */
 void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable)
 {
@@ -306,4 +378,49 @@ void ghost_resend_lost(struct ghost_enclave *e)
 		task_rq_unlock(rq, p, &rf);
 		put_task_struct(p);
 	}
+}
+
+/**
+ * ghost_discover_tasks - announce every member afresh
+ * @e: enclave
+ *
+ * A policy that does not scan the status words learns so of the tasks that it
+ * inherits. Who joins meanwhile is announced anyway.
+ *
+ * Context: process; no locks held.
+ * Return: 0 or -ENOMEM.
+ */
+int ghost_discover_tasks(struct ghost_enclave *e)
+{
+	size_t max = READ_ONCE(e->nr_tasks) + 64, nr = 0, i;
+	struct task_struct **tasks, *p;
+	struct rq_flags rf;
+	struct rq *rq;
+
+	tasks = kvmalloc_array(max, sizeof(*tasks), GFP_KERNEL);
+	if (!tasks)
+		return -ENOMEM;
+
+	raw_spin_lock_irq(&e->lock);
+	list_for_each_entry(p, &e->tasks, ghost.task_node) {
+		if (nr == max)
+			break;
+		tasks[nr++] = get_task_struct(p);
+	}
+	raw_spin_unlock_irq(&e->lock);
+
+	for (i = 0; i < nr; i++) {
+		p = tasks[i];
+		rq = task_rq_lock(p, &rf);
+		update_rq_clock(rq);
+		if (p->ghost.sw && p->ghost.enclave == e &&
+		    (p->ghost.flags & GHOST_TF_ANNOUNCED)) {
+			ghost_msg_new(p, task_on_rq_queued(p));
+			ghost_wake_for(p);
+		}
+		task_rq_unlock(rq, p, &rf);
+		put_task_struct(p);
+	}
+	kvfree(tasks);
+	return 0;
 }

@@ -142,6 +142,9 @@ static s32 check_task(struct commit *c, struct task_struct *p)
 	}
 	if (task_rq(p) != rq && is_migration_disabled(p))
 		return GHOST_TXN_TARGET_STALE;
+	if (READ_ONCE(e->honor_affinity) &&
+	    !cpumask_test_cpu(cpu_of(rq), p->cpus_ptr))
+		return GHOST_TXN_TARGET_STALE;
 	return GHOST_TXN_COMPLETE;
 }
 
