@@ -11,7 +11,8 @@ RUN_ARGS = $(if $(MEMORY),--memory $(MEMORY)) $(foreach f,$(FILES),--file $(f)) 
 
 help:
 	@echo 'make demo       see SCHED_GHOST schedule real programs, in a virtual machine'
-	@echo 'make test       run all tests in virtual machines of 2 and of 4 CPUs'
+	@echo 'make test       run all tests in virtual machines: 2 and 4 CPUs, and SMT'
+	@echo 'make test-matrix  the same on machines of many more shapes'
 	@echo 'make shell      a prompt in the virtual machine'
 	@echo
 	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'
@@ -23,6 +24,7 @@ help:
 	@echo '  VARIANT=default|lockdep|kasan   which kernel'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
+	@echo '  ROWS="8cpus numa"               rows of make test-matrix'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
 	@echo '  KERNEL_SRC=DIR, KERNEL_TARBALL=FILE or KERNEL_VERSION=6.12.N with'
@@ -35,6 +37,9 @@ demo: initramfs
 test: initramfs
 	@qemu/test.sh $(if $(TEST_CPUS),--cpus "$(TEST_CPUS)") \
 		$(if $(ONLY),--only '$(ONLY)') $(RUN_ARGS)
+
+test-matrix: initramfs
+	@qemu/test-matrix.sh --variant $(VARIANT) $(ROWS)
 
 shell: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --name shell
@@ -63,4 +68,4 @@ clean:
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test shell deps kernel user initramfs clean distclean
+.PHONY: help demo test test-matrix shell deps kernel user initramfs clean distclean

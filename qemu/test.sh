@@ -3,14 +3,15 @@
 #
 # test.sh [--cpus "N..."] [--only PATTERN] [OPTION of run.sh]...
 #
-# Runs the test programs in the guest, once for each number of CPUs ("2 4"), and
-# ends in one line: N passed, N failed, N skipped. PATTERN is a shell pattern for
+# Runs the test programs in the guest, once for each machine (numbers of CPUs or
+# topologies as run.sh takes them), and ends in one line: N passed, N failed,
+# N skipped. PATTERN is a shell pattern for
 # names like kernel/abi. A guest that dies or hangs is a failure of the program
 # that ran; a new guest goes on behind it. No test run is a failure, too.
 
 . "$(dirname "$0")/../scripts/common.sh"
 
-cpu_counts="2 4"
+cpu_counts="2 4 4,sockets=1,cores=2,threads=2"
 pattern='*'
 run_args=()
 while [ $# -gt 0 ]; do

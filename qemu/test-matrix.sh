@@ -1,0 +1,66 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# test-matrix.sh [--variant NAME] [ROW...]
+#
+# Runs the tests on machines of many shapes and with each preemption model, and
+# prints a table. What make test runs is not repeated here. A row can be named
+# to run it alone:
+#
+#   3cpus 8cpus      so many CPUs
+#   smt              2 cores with 2 threads each
+#   numa             2 nodes with 2 CPUs each
+#   none voluntary   preempt=, with 4 CPUs (full is the default)
+#   64cpus           boot, files and layout
+
+. "$(dirname "$0")/../scripts/common.sh"
+
+variant=default
+wanted=()
+while [ $# -gt 0 ]; do
+	case $1 in
+	--variant) variant=${2-}; shift ;;
+	-*) usage; exit 2 ;;
+	*) wanted+=("$1") ;;
+	esac
+	shift
+done
+
+rows=(3cpus 8cpus smt numa none voluntary 64cpus)
+results=()
+status=0
+
+# Runs the row $1 with the options $2... of test.sh.
+run_row()
+{
+	local name=$1 start=$SECONDS line log=$BUILD/logs/matrix-$1.log
+	shift
+
+	say "$name"
+	mkdir -p "$BUILD/logs"
+	"$TOP/qemu/test.sh" --variant "$variant" "$@" >"$log" 2>&1 || status=1
+	line=$(tail -n 1 "$log")
+	[[ $line =~ ^[0-9]+\ passed ]] || line="no result, see $log"
+	results+=("$(printf '%-10s %-44s %5d s' "$name" "$line" $((SECONDS - start)))")
+}
+
+[ ${#wanted[@]} -gt 0 ] || wanted=("${rows[@]}")
+for row in "${wanted[@]}"; do
+	case $row in
+	3cpus|8cpus) run_row "$row" --cpus "${row%cpus}" ;;
+	smt) run_row smt --cpus 4,sockets=1,cores=2,threads=2 ;;
+	numa)
+		run_row numa --cpus 4,sockets=2,cores=2,threads=1 \
+			--qemu -object --qemu memory-backend-ram,id=m0,size=512M \
+			--qemu -object --qemu memory-backend-ram,id=m1,size=512M \
+			--qemu -numa --qemu node,nodeid=0,cpus=0-1,memdev=m0 \
+			--qemu -numa --qemu node,nodeid=1,cpus=2-3,memdev=m1 ;;
+	none|voluntary) run_row "$row" --cpus 4 --append "preempt=$row" ;;
+	64cpus) run_row 64cpus --cpus 64 --memory 4096 --only 'kernel/[afs][bsw]*' ;;
+	*) die "no row '$row'; there are: ${rows[*]}" ;;
+	esac
+done
+
+printf '\n%-10s %s\n' machine result
+printf '%s\n' "${results[@]}"
+exit $status
