@@ -13,6 +13,8 @@ help:
 	@echo 'make demo       see SCHED_GHOST schedule real programs, in a virtual machine'
 	@echo 'make test       run all tests in virtual machines: 2 and 4 CPUs, and SMT'
 	@echo 'make test-matrix  the same on machines of many more shapes'
+	@echo 'make check      check the sources: style, warnings, documentation'
+	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make shell      a prompt in the virtual machine'
 	@echo
 	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'
@@ -25,6 +27,7 @@ help:
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix'
+	@echo '  CHECK="NAME ..."                only these checks of make check'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
 	@echo '  KERNEL_SRC=DIR, KERNEL_TARBALL=FILE or KERNEL_VERSION=6.12.N with'
@@ -40,6 +43,13 @@ test: initramfs
 
 test-matrix: initramfs
 	@qemu/test-matrix.sh --variant $(VARIANT) $(ROWS)
+
+check: deps
+	@scripts/build-kernel.sh
+	@scripts/check.sh $(CHECK)
+
+test-host: deps
+	@set -e; for t in tests/host/*.sh; do echo "# $$t"; $$t; done
 
 shell: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --name shell
@@ -63,9 +73,9 @@ initramfs: user
 
 clean:
 	rm -rf $(BUILD)/kernel-* $(BUILD)/user $(BUILD)/initramfs.cpio \
-		$(BUILD)/logs $(BUILD)/accel
+		$(BUILD)/logs $(BUILD)/accel $(BUILD)/check*
 
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test check test-matrix shell deps kernel user initramfs clean distclean

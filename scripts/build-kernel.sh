@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# build-kernel.sh [--variant default|lockdep|kasan] [--jobs N]
+# build-kernel.sh [--variant default|off|lockdep|kasan] [--jobs N]
 #
 # Fetches and prepares the source in build/linux and builds it in
 # build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. A
@@ -52,6 +52,7 @@ make_args=(-C "$linux" "O=$out" ARCH=x86_64 "-j$jobs")
 [ -z "$(command -v ccache)" ] || make_args+=("CC=ccache gcc" "HOSTCC=ccache gcc")
 
 # Prints the lines of the fragments $@ that the configuration does not keep to.
+# A later line about a symbol replaces an earlier one.
 config_missing()
 {
 	local line symbol
@@ -63,7 +64,12 @@ config_missing()
 		elif [[ $line == CONFIG_* ]]; then
 			grep -qxF "$line" "$out/.config" || printf '%s\n' "$line"
 		fi
-	done < <(cat "$@")
+	done < <(cat "$@" | tac | awk '
+		/^(# )?CONFIG_/ && match($0, /CONFIG_[A-Z0-9_]+/) {
+			symbol = substr($0, RSTART, RLENGTH)
+			if (!(symbol in seen)) print
+			seen[symbol] = 1
+		}')
 }
 
 fragments=("$TOP/qemu/config/base.config" "$TOP/qemu/config/$variant.config")

@@ -1,23 +1,28 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# fetch-kernel.sh
+# fetch-kernel.sh [--plain]
 #
-# Puts a Linux 6.12 source tree at build/linux. It comes from the first of
+# Puts a Linux 6.12 source tree at build/linux, where prepare-kernel.sh then
+# works on it; with --plain at build/linux-plain, which stays as it came. It
+# comes from the first of
 #
 #   KERNEL_SRC=DIR        a tree; it is copied, never changed
 #   KERNEL_TARBALL=FILE   a tarball with one tree in it
 #   KERNEL_VERSION=6.12.N with KERNEL_SHA256=SUM: the tarball of kernel.org
 #   /usr/src/linux-source-6.12.tar.*   Debian's package linux-source-6.12
 #
-# and is fetched again when this choice changes. Removing build/linux starts
-# over as well.
+# and is fetched again when this choice changes. Removing the tree starts over
+# as well.
 
 . "$(dirname "$0")/common.sh"
 
-[ $# -eq 0 ] || { usage; exit 2; }
-
 tree=$BUILD/linux
+case $* in
+'') ;;
+--plain) tree=$BUILD/linux-plain ;;
+*) usage; exit 2 ;;
+esac
 stamp=$tree/.ghost-source
 
 upstream_tarball()
@@ -79,7 +84,7 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$identity" ]; then
 	exit 0
 fi
 
-[ ! -e "$tree" ] || say "the source is another one now: replacing build/linux"
+[ ! -e "$tree" ] || say "the source is another one now: replacing build/${tree##*/}"
 rm -rf "$tree" "$tree.part"
 mkdir -p "$tree.part"
 start=$SECONDS
@@ -87,6 +92,8 @@ if [ -d "$origin" ]; then
 	say "copying $origin"
 	rsync -a --exclude .git "$origin/" "$tree.part/"
 	make -s -C "$tree.part" mrproper
+	[ ! -d "$tree.part/.ghost" ] ||
+		"$TOP/scripts/prepare-kernel.sh" --linux="$tree.part" --undo
 else
 	say "unpacking $origin"
 	tar -C "$tree.part" -xf "$origin" --strip-components=1
@@ -95,4 +102,4 @@ version=$(kernel_version "$tree.part")
 [ -n "$version" ] || die "$origin does not hold a Linux tree"
 printf '%s\n' "$identity" >"$tree.part/.ghost-source"
 mv "$tree.part" "$tree"
-say "Linux $version in build/linux after $((SECONDS - start)) s"
+say "Linux $version in build/${tree##*/} after $((SECONDS - start)) s"

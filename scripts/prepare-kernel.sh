@@ -7,7 +7,8 @@
 # patches/6.12/series names and copies the files below kernel/ over it. All or
 # nothing. Files that are as they should be are left alone, so a second run
 # changes nothing and make rebuilds only what changed. When the patches have
-# changed, those applied before are taken back first.
+# changed, those applied before are taken back first. Changes of others stay,
+# and where they are in the way, DIR is refused.
 #
 #   --dry-run  only say whether it would work and what would change
 #   --undo     give DIR back as it was
@@ -37,6 +38,7 @@ case $version in
 	die "$linux is Linux $version; the series is for 6.12.y" \
 	    "use a 6.12.y tree, for example of Debian's linux-source-6.12" ;;
 esac
+[ -n "$dry_run" ] || [ -w "$linux" ] || die "$linux cannot be written to"
 
 state=$linux/.ghost
 series=$TOP/patches/6.12
@@ -46,6 +48,10 @@ series=$TOP/patches/6.12
 	say "$linux is not prepared: nothing to undo"
 	exit 0
 }
+[ -d "$state" ] || [ ! -f "$linux/kernel/sched/ghost/Kconfig" ] ||
+	die "$linux has SCHED_GHOST already, but not by this script" \
+	    "it may be a git tree with the series applied: take that back there," \
+	    "or use another tree"
 
 # The work is done in a scratch tree that holds only the files concerned, and
 # what comes out of it is carried over when all has worked.
@@ -97,30 +103,36 @@ done < <([ -n "$undo" ] || patch_names "$series")
 	! -name '*.orig' ! -name '*.rej' ! -name '*.o' -printf '%P\n') |
 	sort >"$scratch/state/manifest"
 
-files=()
+# Own files that are not as this script left them
+edited=$(cd "$linux" && sha256sum -c --quiet .ghost/sums 2>/dev/null |
+	sed -n 's/: FAILED$//p') || true
+for f in $edited; do
+	[ -n "$undo" ] || ! cmp -s "$TOP/kernel/$f" "$linux/$f" || continue
+	die "$linux/$f was edited since it was put there" \
+	    "save the edit (for example as kernel/$f here), then remove the file"
+done
+
 changed=()
-if ! diff -rq "$state/patches" "$scratch/state/patches" >/dev/null 2>&1; then
-	mapfile -t files < <({ patched_files "$state/patches"
-		patched_files "$scratch/state/patches"; } | sort -u)
-	for f in "${files[@]}"; do
-		[ -f "$linux/$f" ] || continue
-		mkdir -p "$scratch/tree/$(dirname "$f")"
-		cp -p "$linux/$f" "$scratch/tree/$f"
-	done
-	while read -r name; do
-		run_patch "$state/patches" "$name" -R ||
-			die "cannot take back $name, applied here before, from:" \
-			    "$(failing_files)" \
-			    "$linux was edited since; start from a fresh tree"
-	done < <(patch_names "$state/patches" | tac)
-	while read -r name; do
-		run_patch "$series" "$name" ||
-			die "$name does not apply to Linux $version:" \
-			    "$(failing_files)" \
-			    "nothing was changed in $linux" \
-			    "use a 6.12.y closer to the one the series was made for"
-	done < <(patch_names "$scratch/state/patches")
-fi
+mapfile -t files < <({ patched_files "$state/patches"
+	patched_files "$scratch/state/patches"; } | sort -u)
+for f in "${files[@]}"; do
+	[ -f "$linux/$f" ] || continue
+	mkdir -p "$scratch/tree/$(dirname "$f")"
+	cp -p "$linux/$f" "$scratch/tree/$f"
+done
+while read -r name; do
+	run_patch "$state/patches" "$name" -R ||
+		die "cannot take back $name, applied here before, from:" \
+		    "$(failing_files)" \
+		    "$linux was edited since; start from a fresh tree"
+done < <(patch_names "$state/patches" | tac)
+while read -r name; do
+	run_patch "$series" "$name" ||
+		die "$name does not apply to Linux $version:" \
+		    "$(failing_files)" \
+		    "nothing was changed in $linux" \
+		    "use a 6.12.y closer to the one the series was made for"
+done < <(patch_names "$scratch/state/patches")
 
 while read -r f; do
 	mkdir -p "$scratch/tree/$(dirname "$f")"
@@ -150,11 +162,25 @@ if [ -n "$dry_run" ]; then
 	exit 0
 fi
 
+# First write all beside its place, which may fail, then rename, which does not.
+# Hard links of other trees to the files of this one keep what they have.
+trap 'cd "$linux" && rm -f "${changed[@]/%/.ghost-new}"; rm -rf "$scratch"' EXIT
+for f in "${changed[@]}"; do
+	[ -e "$scratch/tree/$f" ] || continue
+	mkdir -p "$linux/$(dirname "$f")"
+	cp "$scratch/tree/$f" "$linux/$f.ghost-new"
+done
+rm -rf "$linux/.ghost-new"
+[ -n "$undo" ] || {
+	(cd "$scratch/tree" && xargs -r -d '\n' sha256sum) \
+		<"$scratch/state/manifest" >"$scratch/state/sums"
+	cp -r "$scratch/state" "$linux/.ghost-new"
+}
+
 trap '' INT TERM
 for f in "${changed[@]}"; do
-	if [ -e "$scratch/tree/$f" ]; then
-		mkdir -p "$linux/$(dirname "$f")"
-		cp "$scratch/tree/$f" "$linux/$f"
+	if [ -e "$linux/$f.ghost-new" ]; then
+		mv -f "$linux/$f.ghost-new" "$linux/$f"
 	else
 		rm -f "$linux/$f"
 		rmdir -p --ignore-fail-on-non-empty "$linux/$(dirname "$f")"
@@ -165,7 +191,7 @@ if [ -n "$undo" ]; then
 	say "$linux is plain Linux $version again (${#changed[@]} files changed)"
 	exit 0
 fi
-cp -r "$scratch/state" "$state"
+mv "$linux/.ghost-new" "$state"
 
 [ ${#changed[@]} -eq 0 ] || {
 	say "$linux (Linux $version): $(patch_names "$series" | wc -l) patches," \
