@@ -41,8 +41,9 @@ int main(int argc, char **argv)
 	unsigned int threads, i;
 	struct sleeper *s;
 
-	if (argc != 3 || !(threads = strtoul(argv[1], NULL, 10)) ||
-	    !(rounds = strtoul(argv[2], NULL, 10))) {
+	threads = argc == 3 ? strtoul(argv[1], NULL, 10) : 0;
+	rounds = argc == 3 ? strtoul(argv[2], NULL, 10) : 0;
+	if (!threads || !rounds) {
 		fprintf(stderr, "usage: demo-sleepers THREADS ROUNDS\n");
 		return 2;
 	}

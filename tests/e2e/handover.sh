@@ -1,5 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2016,SC2317	# functions and scripts that check runs
+#
 # A successor takes the enclave over while its tasks run; two enclaves at once.
 
 planned=14

@@ -178,7 +178,8 @@ TEST_F_TIMEOUT(kill_loop, no_task_is_lost, 100)
 		}
 		kill_agent(self->agent);
 		kill_agent(self->successor);
-		self->agent = self->successor = 0;
+		self->agent = 0;
+		self->successor = 0;
 		if (n % 5 == 4) {
 			/* No successor: the owner ends the enclave. */
 			gt_destroy(&self->e);

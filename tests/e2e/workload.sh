@@ -1,5 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2016,SC2317	# functions and scripts that check runs
+#
 # Real programs under the FIFO agent: they finish, the tools tell the truth,
 # and whatever ends an enclave gives its tasks back.
 
@@ -27,7 +29,7 @@ lines()
 # members ENCLAVE OPERATOR NUMBER, as in test.
 members()
 {
-	[ "$(wc -l <"/sys/fs/ghost/enclave_$1/tasks")" "$2" "$3" ]
+	test "$(wc -l <"/sys/fs/ghost/enclave_$1/tasks")" "$2" "$3"
 }
 
 # Field 41 of stat is the policy; the name in field 2 may hold blanks.

@@ -6,16 +6,11 @@
 #include <assert.h>
 #include <stddef.h>
 #include <limits.h>
+#include <stdalign.h>
 #include <linux/ghost.h>
 
-#ifdef __cplusplus
-#define ALIGN_OF(t) alignof(t)
-#else
-#define ALIGN_OF(t) _Alignof(t)
-#endif
-
 #define SIZE(t, size, align)						\
-	static_assert(sizeof(t) == (size) && ALIGN_OF(t) == (align), #t)
+	static_assert(sizeof(t) == (size) && alignof(t) == (align), #t)
 #define FIELD(t, f, off, size)						\
 	static_assert(offsetof(t, f) == (off) &&			\
 		      sizeof(((t *)0)->f) == (size), #t "." #f)

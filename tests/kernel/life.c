@@ -288,7 +288,7 @@ static __attribute__((constructor)) void exec_child(int argc, char **argv)
 
 static long do_exec(long arg)
 {
-	char *argv[] = { "x", EXEC_CHILD, NULL };
+	char * const argv[] = { "x", EXEC_CHILD, NULL };
 
 	execv("/proc/self/exe", argv);
 	return -errno;

@@ -271,9 +271,9 @@ TEST_F(queue, assoc_of_an_agent)
 {
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	/* It is parked, and pings aside nobody moves its barrier. */
-	EXPECT_TRUE(gt_wait_for(
-		gt_assoc(&self->e, self->e.q.fd, agent.sw->gtid,
-			 gt_barrier(agent.sw)) == GHOST_ASSOC_SF_ALREADY));
+	EXPECT_TRUE(gt_wait_for(gt_assoc(&self->e, self->e.q.fd, agent.sw->gtid,
+					 gt_barrier(agent.sw)) ==
+				GHOST_ASSOC_SF_ALREADY));
 	EXPECT_EQ(-ESTALE, gt_assoc(&self->e, self->e.q.fd, agent.sw->gtid,
 				    gt_barrier(agent.sw) + 7));
 }

@@ -41,7 +41,7 @@ static inline int fake_setup(struct fake *f)
 	char path[160];
 	int fd;
 
-	strcpy(f->root, "/tmp/ghost-fake-XXXXXX");
+	snprintf(f->root, sizeof(f->root), "/tmp/ghost-fake-XXXXXX");
 	if (!mkdtemp(f->root))
 		return -1;
 	snprintf(f->dir, sizeof(f->dir), "%s/enclave_%d", f->root, FAKE_ID);
