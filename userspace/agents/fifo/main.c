@@ -200,7 +200,7 @@ static void every_second(struct session *s)
 		fprintf(stderr,
 			"ghost-fifo: enclave %lu: nothing is being scheduled:\n  %s\n",
 			s->id, reason);
-	strcpy(s->reason, reason);
+	snprintf(s->reason, sizeof(s->reason), "%s", reason);
 	s->second = now;
 }
 

@@ -266,7 +266,7 @@ static void refused(struct fifo_cpu *c, struct fifo_job *job, int32_t state)
 			put_on(c, job, last);
 			break;
 		}
-		/* fall through */
+		__attribute__((fallthrough));
 	case GHOST_TXN_TARGET_ONCPU:
 		enqueue(c, job, false);	/* another CPU is letting go of it */
 		c->misses++;

@@ -164,6 +164,21 @@ GHOST_API int ghost_enclave_incumbent(struct ghost_enclave *enclave);
  *	been waiting for a CPU; else 0
  * @moved: a MSG_TASK_NEW that comes from ghost_tasks_move()
  * @gtid: the task of any task message
+ * @task_new: payload of MSG_TASK_NEW
+ * @blocked: payload of MSG_TASK_BLOCKED
+ * @wakeup: payload of MSG_TASK_WAKEUP
+ * @preempt: payload of MSG_TASK_PREEMPT
+ * @yield: payload of MSG_TASK_YIELD
+ * @departed: payload of MSG_TASK_DEPARTED
+ * @dead: payload of MSG_TASK_DEAD
+ * @switchto: payload of MSG_TASK_SWITCHTO
+ * @affinity: payload of MSG_TASK_AFFINITY_CHANGED
+ * @on_cpu: payload of MSG_TASK_ON_CPU
+ * @priority: payload of MSG_TASK_PRIORITY_CHANGED
+ * @tick: payload of MSG_CPU_TICK
+ * @timer: payload of MSG_CPU_TIMER_EXPIRED
+ * @not_idle: payload of MSG_CPU_NOT_IDLE
+ * @cpu: payload of the other messages about CPUs
  */
 struct ghost_event {
 	uint16_t type;
@@ -220,6 +235,7 @@ GHOST_API bool ghost_queue_next(struct ghost_queue *queue,
 
 /**
  * ghost_queue_overflow() - messages that found no room so far
+ * @queue: queue
  *
  * Nothing is lost for good: once there is room the kernel sends, for each task
  * concerned, the one message that takes its reader to the present. A task that
@@ -322,6 +338,8 @@ GHOST_API int ghost_tasks_move(struct ghost_tasks *tasks,
 
 /**
  * ghost_tasks_current() - is the barrier in the table the task's present one
+ * @tasks: table
+ * @task: task
  *
  * If so after a commit failed with GHOST_TXN_TARGET_STALE, no message is on
  * its way and the commit must be tried again, best on the CPU of the last
@@ -360,6 +378,7 @@ ghost_agent_queue(const struct ghost_agent *agent);
 
 /**
  * ghost_agent_barrier() - read this, then the queue, then decide
+ * @agent: agent
  *
  * Carried by the wait or commit that follows, it makes the kernel refuse the
  * decision if a message has come since.
@@ -487,6 +506,7 @@ GHOST_API int ghost_crew_wake(struct ghost_crew *crew, int i);
 
 /**
  * ghost_crew_error() - 0 while all agents are in their places
+ * @crew: crew
  *
  * Return: 0, or what the first agent that fell out returned from run().
  */
