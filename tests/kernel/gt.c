@@ -341,7 +341,9 @@ int gt_enclave_bare(struct gt_enclave *e)
 	int ret;
 
 	memset(e, 0, sizeof(*e));
-	e->ctl = e->tasks = e->q.fd = -1;
+	e->ctl = -1;
+	e->tasks = -1;
+	e->q.fd = -1;
 	e->step = "create";
 	for (e->id = GT_FIRST_ID; ; e->id++) {
 		snprintf(cmd, sizeof(cmd), "create %d %d", e->id, GHOST_VERSION);
@@ -426,7 +428,8 @@ int gt_enclave_attach(struct gt_enclave *e, int id)
 {
 	memset(e, 0, sizeof(*e));
 	e->id = id;
-	e->tasks = e->q.fd = -1;
+	e->tasks = -1;
+	e->q.fd = -1;
 	snprintf(e->dir, sizeof(e->dir), GT_ROOT "/enclave_%d", id);
 	e->step = "open ctl";
 	e->ctl = gt_file(e, "ctl", O_RDWR);
