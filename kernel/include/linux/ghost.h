@@ -10,6 +10,7 @@
 #include <linux/types.h>
 
 struct ghost_enclave;
+struct itimerspec64;
 struct ghost_join;
 struct ghost_queue;
 struct ghost_status_word;
@@ -22,10 +23,26 @@ struct task_struct;
 #ifdef CONFIG_SCHED_CLASS_GHOST
 
 /**
+ * struct ghost_timer - what a timerfd is bound to (its own lock)
+ * @serial: of the enclave, 0 is not bound
+ * @cpu: CPU whose agent gets the message
+ * @type: copied to the message
+ * @cookie: copied to the message
+ */
+struct ghost_timer {
+	u64	serial;
+	int	cpu;
+	u64	type;
+	u64	cookie;
+};
+
+/**
  * struct sched_ghost_entity - what a task carries for SCHED_GHOST
  * @gtid: task id, assigned at first use and never changed (cmpxchg)
  * @join: enclave that the next setscheduler of this thread joins its target
  *	to; private to the thread
+ * @timer: what the next timerfd_settime of this thread binds the timer to;
+ *	private to the thread
  * @enclave: enclave of a member or agent, counted
  * @queue: where the task's messages go, counted; may be NULL
  * @region: region that holds @sw
@@ -37,7 +54,7 @@ struct task_struct;
  * @lost_node: in the enclave's list of tasks that lost a message
  *	(enclave lock)
  * @hash_node: in the gtid hash (hash lock, RCU)
- * @gate_node: in the gating enclave's list (enclave lock)
+ * @gate_node: in the gating enclave's hash (enclave lock)
  * @gate: enclave whose departed status word gates the messages
  * @saved_barrier: where the next incarnation goes on counting
  * @barrier: sequence number, copied to @sw
@@ -48,12 +65,14 @@ struct task_struct;
  * @pending: messages owed at the next schedule, GHOST_PEND_*
  * @flags: GHOST_TF_*
  * @psi_asleep: PSI was told that the parked agent sleeps
+ * @no_bpf_load: the process has given up BPF_PROG_LOAD; set for good
  *
  * Unless stated otherwise the fields are written under the task's rq lock.
  */
 struct sched_ghost_entity {
 	atomic64_t			gtid;
 	struct ghost_join		*join;
+	struct ghost_timer		*timer;
 	struct ghost_enclave		*enclave;
 	struct ghost_queue		*queue;
 	struct ghost_sw_region		*region;
@@ -64,7 +83,7 @@ struct sched_ghost_entity {
 	struct list_head		task_node;
 	struct list_head		lost_node;
 	struct hlist_node		hash_node;
-	struct list_head		gate_node;
+	struct hlist_node		gate_node;
 	struct ghost_enclave		*gate;
 	u32				saved_barrier;
 	u32				barrier;
@@ -75,15 +94,29 @@ struct sched_ghost_entity {
 	u8				pending;
 	u8				flags;
 	bool				psi_asleep;
+	bool				no_bpf_load;
 };
 
 bool ghost_agent_parked(struct task_struct *p);
+bool ghost_bpf_load_banned(void);
+void ghost_timer_bind(struct ghost_timer *t);
+void ghost_timer_expired(const struct ghost_timer *t);
 int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
 		    struct pid *pid, struct task_struct *p);
 
 #else /* !CONFIG_SCHED_CLASS_GHOST */
 
+struct ghost_timer { };
+
 static inline bool ghost_agent_parked(struct task_struct *p) { return false; }
+static inline bool ghost_bpf_load_banned(void) { return false; }
+static inline void ghost_timer_bind(struct ghost_timer *t) { }
+static inline void ghost_timer_expired(const struct ghost_timer *t) { }
 
 #endif /* CONFIG_SCHED_CLASS_GHOST */
+
+/* fs/timerfd.c: timerfd_settime(2) with its structures in the kernel. */
+int do_timerfd_settime(int ufd, int flags, const struct itimerspec64 *new,
+		       struct itimerspec64 *old);
+
 #endif /* _LINUX_GHOST_H */

@@ -285,13 +285,15 @@ struct ghost_msg_payload_cpu {
  * @state: enum ghost_txn_state, or the CPU that has claimed it
  * @agent_barrier: barrier of the agent of @cpu that the decision rests on
  * @task_barrier: barrier of the task that the decision rests on
- * @run_flags: GHOST_RTLA_* and friends
- * @commit_flags: GHOST_COMMIT_* and friends
+ * @run_flags: RTLA_* and friends
+ * @commit_flags: COMMIT_* and friends
  * @unused: keep 0
  * @gtid: what to run: a task, or GHOST_{NULL,AGENT,IDLE}_GTID
  * @commit_time: monotonic ns of the result, written by the kernel
  * @cpu_seqnum: history counter of @cpu at success, written by the kernel
- * @u.sync_group_owner: CPU that owns the transaction in a sync group, or -1
+ * @u: of sync groups only
+ * @u.sync_group_owner: who fills the transaction in, a number that user space
+ *	chooses, or -1; the kernel stores -1 when the group is committed
  */
 struct ghost_txn {
 	__s32 version;

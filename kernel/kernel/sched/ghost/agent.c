@@ -26,6 +26,7 @@ void ghost_agent_sync(struct rq *rq)
 	struct task_struct *agent = rq->ghost.agent;
 
 	agent->ghost.barrier = atomic_read(&rq->ghost.abarrier);
+	/* Pairs with user space's acquire: the flags of the event are there. */
 	smp_store_release(&agent->ghost.sw->barrier, agent->ghost.barrier);
 }
 
@@ -137,6 +138,10 @@ int ghost_agent_register(struct rq *rq, struct task_struct *p,
 	int ret;
 
 	if (cpu_of(rq) != join->cpu || p->pi_top_task)
+		return -EINVAL;
+	/* Somebody may have changed the mask meanwhile; from here none can. */
+	if (!cpumask_equal(p->cpus_ptr, cpumask_of(join->cpu)) ||
+	    is_migration_disabled(p))
 		return -EINVAL;
 	if (rq->ghost.agent)
 		return -EBUSY;
@@ -256,6 +261,9 @@ int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd)
 	if (ret)
 		goto out;
 
+	ret = current->ghost.enclave == e ? -EALREADY : -EPERM;
+	if (ghost_policy(current->policy))
+		goto restore;
 	ret = -EPERM;
 	if (!capable(CAP_SYS_NICE))
 		goto restore;

@@ -64,6 +64,24 @@ bool ghost_others(struct rq *rq)
 	return false;
 }
 
+unsigned long sysctl_ghost_cfs_load_added = 1024;
+
+/*
+ * Members have no load of the fair class, so their CPU would look free to its
+ * balancing. Any context, a guess: nothing is locked.
+ */
+unsigned long __ghost_cfs_load(struct rq *rq)
+{
+	struct ghost_rq *g = &rq->ghost;
+	bool busy;
+
+	rcu_read_lock();
+	busy = (READ_ONCE(g->agent) && !READ_ONCE(g->parked)) ||
+		READ_ONCE(g->latched) || ghost_class(rcu_dereference(rq->curr));
+	rcu_read_unlock();
+	return busy ? READ_ONCE(sysctl_ghost_cfs_load_added) : 0;
+}
+
 /* Both rq locks held; neither a pi_lock nor the affinity matters. */
 void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p)
 {
@@ -108,10 +126,10 @@ void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags)
 		ghost_count(rq, p, true);
 }
 
+/* prev loses the CPU: tell. */
 static void preempt_prev(struct rq *rq, struct task_struct *prev)
 {
 	rq->ghost.check_preempt = false;
-	rq->ghost.kick = true;
 	ghost_msg_preempt(rq, prev, false);
 	ghost_wake_for(prev);
 	if (rq->ghost.run_flags & RTLA_ON_PREEMPT)
@@ -142,15 +160,24 @@ void __ghost_prologue(struct rq *rq, struct task_struct *prev,
 	struct ghost_rq *g = &rq->ghost;
 
 	g->check_preempt = false;
+	g->voluntary = false;
 	if (ghost_task(prev) && prev->ghost.sw) {
 		update_curr_common(rq);
-		if (prev->ghost.pending)
+		if (prev->ghost.pending) {
 			send_pending(rq, prev);
-		else
-			g->check_preempt = task_on_rq_queued(prev);
+			g->voluntary = true;
+		} else {
+			g->check_preempt = task_on_rq_queued(prev) &&
+				!g->mute_preempt;
+		}
 	}
+	g->mute_preempt = false;
 
-	if (g->txn && !g->latched && g->parked && !ghost_others(rq))
+	/* A pick that core scheduling has kept knows nothing of the wake-up. */
+	if (g->parked && (READ_ONCE(g->wakereq) || signal_pending(g->agent)))
+		core_pick_again(rq);
+
+	if (!g->latched && g->parked && !ghost_others(rq))
 		ghost_txn_prologue(rq, rf);
 }
 
@@ -159,7 +186,8 @@ static bool keep_prev(struct rq *rq)
 {
 	struct task_struct *prev = rq->curr;
 
-	return ghost_task(prev) && !rq->ghost.kick && task_on_rq_queued(prev) &&
+	return ghost_task(prev) && !rq->ghost.kick && !rq->ghost.voluntary &&
+		!prev->ghost.pending && task_on_rq_queued(prev) &&
 		READ_ONCE(prev->__state) == TASK_RUNNING;
 }
 
@@ -190,8 +218,10 @@ void __ghost_decide(struct rq *rq)
 		g->check_preempt = false;
 
 	if (agent || others) {
-		if (g->check_preempt)
+		if (g->check_preempt) {
+			g->kick = true;
 			preempt_prev(rq, prev);
+		}
 		if (others || !(g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT))
 			ghost_unlatch(rq);
 		if (!agent)
@@ -212,8 +242,10 @@ void __ghost_decide(struct rq *rq)
 		if ((g->run_flags & RTLA_ON_IDLE) && g->agent &&
 		    task_on_rq_queued(g->agent)) {
 			ghost_agent_schedule(rq);
-			if (g->check_preempt)
+			if (g->check_preempt) {
+				g->kick = true;
 				preempt_prev(rq, prev);
+			}
 			agent = true;
 		}
 	}
@@ -243,6 +275,7 @@ void __ghost_switch(struct rq *rq, struct task_struct *prev,
 		ghost_sw_set(prev, 0, GHOST_SW_TASK_ONCPU);
 	}
 	g->check_preempt = false;
+	g->voluntary = false;
 	set_avail(rq, ghost_policy(next->policy) || next == rq->idle);
 
 	if (g->latched == rq->idle && next == rq->idle)
@@ -250,6 +283,9 @@ void __ghost_switch(struct rq *rq, struct task_struct *prev,
 	if (g->latched && !(next == g->agent &&
 			    (g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT)))
 		ghost_unlatch(rq);
+
+	if (ghost_task(next))
+		ghost_rendezvous_wait(rq);
 
 	if ((g->run_flags & NEED_CPU_NOT_IDLE) && !ghost_policy(next->policy) &&
 	    next != rq->idle) {

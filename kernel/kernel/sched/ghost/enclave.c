@@ -12,6 +12,8 @@
 static struct cpumask reserved;
 static DEFINE_RAW_SPINLOCK(reserve_lock);
 
+static atomic64_t serial;
+
 static const char * const reason_name[] = {
 	[GHOST_EXIT_NONE]	= "none",
 	[GHOST_EXIT_USER]	= "request of its owner",
@@ -40,15 +42,16 @@ static void enclave_free_work(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, free_work);
 	struct ghost_sw_region *r, *tmp;
+	struct hlist_node *next;
 	struct task_struct *p;
+	int bucket;
 
 	cancel_delayed_work_sync(&e->watchdog);
 	irq_work_sync(&e->irq_work);
 
 	/* No member is left, so nothing is added any more. */
-	while ((p = list_first_entry_or_null(&e->gated, struct task_struct,
-					     ghost.gate_node))) {
-		list_del_init(&p->ghost.gate_node);
+	hash_for_each_safe(e->gated, bucket, next, p, ghost.gate_node) {
+		hash_del(&p->ghost.gate_node);
 		ghost_ungate(p);
 	}
 
@@ -240,6 +243,7 @@ unlock:
 	return ret;
 }
 
+/* Of a living enclave: who can only run in another class, see move_queued(). */
 static struct task_struct *next_to_reap(struct ghost_enclave *e)
 {
 	struct task_struct *p, *found = NULL;
@@ -247,6 +251,8 @@ static struct task_struct *next_to_reap(struct ghost_enclave *e)
 	raw_spin_lock_irq(&e->lock);
 	list_for_each_entry(p, &e->tasks, ghost.task_node) {
 		if (READ_ONCE(p->__state) == TASK_DEAD)
+			continue;
+		if (!e->dying && !(READ_ONCE(p->ghost.flags) & GHOST_TF_STRAY))
 			continue;
 		found = p;
 		get_task_struct(p);
@@ -257,7 +263,7 @@ static struct task_struct *next_to_reap(struct ghost_enclave *e)
 }
 
 /*
- * Move every announced member to the fair class. Comes before any grace
+ * Move the announced members to the fair class. Comes before any grace
  * period is waited for: a member that nobody schedules can be a RCU reader.
  */
 static void reap(struct ghost_enclave *e)
@@ -403,11 +409,12 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 
 	kref_init(&e->ref);
 	e->id = id;
+	e->serial = atomic64_inc_return(&serial);
 	e->abi = abi;
 	raw_spin_lock_init(&e->lock);
 	INIT_LIST_HEAD(&e->tasks);
 	INIT_LIST_HEAD(&e->lost);
-	INIT_LIST_HEAD(&e->gated);
+	hash_init(e->gated);
 	INIT_LIST_HEAD(&e->regions);
 	init_waitqueue_head(&e->wait);
 	e->irq_work = IRQ_WORK_INIT_HARD(enclave_irq_work);
@@ -436,27 +443,32 @@ fail:
 	return NULL;
 }
 
-/* Returns false if a member is bound to @rq's CPU by migrate_disable(). */
-static bool move_queued(struct rq *rq, int dst_cpu)
+/*
+ * Nobody schedules a member on @rq's CPU any more. Who is bound to it by
+ * migrate_disable() goes on in the fair class.
+ */
+static void move_queued(struct rq *rq, int dst_cpu)
 {
 	struct rq *dst = cpu_rq(dst_cpu);
 	struct task_struct *p, *tmp;
 	unsigned long flags;
-	bool all = true;
 
 	local_irq_save(flags);
 	double_rq_lock(rq, dst);
 	update_rq_clock(rq);
 	update_rq_clock(dst);
 	list_for_each_entry_safe(p, tmp, &rq->ghost.tasks, ghost.run_node) {
-		if (task_on_cpu(rq, p) || is_migration_disabled(p))
-			all = false;
-		else
+		if (task_on_cpu(rq, p))
+			continue;
+		if (!is_migration_disabled(p)) {
 			ghost_move_task(rq, dst, p);
+		} else if (p->ghost.enclave) {
+			p->ghost.flags |= GHOST_TF_STRAY;
+			ghost_enclave_todo(p->ghost.enclave, GHOST_TODO_REAP);
+		}
 	}
 	double_rq_unlock(rq, dst);
 	local_irq_restore(flags);
-	return all;
 }
 
 /*
@@ -477,8 +489,9 @@ int __ghost_cpu_deactivate(int cpu)
 		e = NULL;
 	rcu_read_unlock();
 	if (e) {
-		agent = agent_of(e, cpu);
+		/* In this order: nobody registers on a CPU that is not published. */
 		ghost_enclave_unpublish(e, cpu);
+		agent = agent_of(e, cpu);
 	}
 	if (agent) {
 		ghost_agent_evict(agent);
@@ -488,7 +501,9 @@ int __ghost_cpu_deactivate(int cpu)
 		ghost_enclave_put(e);
 
 	dst = cpumask_any_but(cpu_active_mask, cpu);
-	return dst >= nr_cpu_ids || move_queued(rq, dst) ? 0 : -EBUSY;
+	if (dst < nr_cpu_ids)
+		move_queued(rq, dst);
+	return 0;
 }
 
 static void rq_irq_work(struct irq_work *work)
@@ -524,10 +539,10 @@ void __init ghost_sched_init(void)
 	int cpu;
 
 	BUILD_BUG_ON(PID_MAX_LIMIT > (1 << GHOST_GTID_PID_BITS));
-	BUG_ON(!sched_class_above(&stop_sched_class, &ghost_agent_sched_class));
-	BUG_ON(!sched_class_above(&ghost_agent_sched_class, &dl_sched_class));
-	BUG_ON(!sched_class_above(&fair_sched_class, &ghost_sched_class));
-	BUG_ON(!sched_class_above(&ghost_sched_class, &idle_sched_class));
+	WARN_ON_ONCE(!sched_class_above(&stop_sched_class, &ghost_agent_sched_class));
+	WARN_ON_ONCE(!sched_class_above(&ghost_agent_sched_class, &dl_sched_class));
+	WARN_ON_ONCE(!sched_class_above(&fair_sched_class, &ghost_sched_class));
+	WARN_ON_ONCE(!sched_class_above(&ghost_sched_class, &idle_sched_class));
 
 	for_each_possible_cpu(cpu) {
 		struct ghost_rq *g = &cpu_rq(cpu)->ghost;

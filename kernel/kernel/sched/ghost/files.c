@@ -34,6 +34,8 @@ static ssize_t ctl_store(struct ghost_enclave *e, char *buf, size_t len)
 		ret = ghost_become_agent(e, cpu, qfd);
 	else if (!strcmp(buf, "discover tasks"))
 		ret = ghost_discover_tasks(e);
+	else if (!strcmp(buf, "disable my bpf_prog_load"))
+		ret = ghost_ban_bpf_load();
 	else
 		ret = -EINVAL;
 	return ret ?: len;

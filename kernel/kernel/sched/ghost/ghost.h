@@ -20,6 +20,7 @@
 
 #include <linux/cpumask.h>
 #include <linux/cpuset.h>
+#include <linux/hashtable.h>
 #include <linux/kref.h>
 #include <linux/mmu_context.h>
 #include <linux/nospec.h>
@@ -61,17 +62,22 @@ enum ghost_exit {
  * @list: in the enclave's regions
  * @mem: the memory that user space maps, header first
  * @words: first status word in @mem
+ * @taken: which of them are (enclave lock)
  * @next: where the search for a free slot begins (enclave lock)
  */
 struct ghost_sw_region {
 	struct list_head		list;
 	struct ghost_sw_region_header	*mem;
 	struct ghost_status_word	*words;
+	unsigned long			*taken;
 	u32				next;
 };
 
 /**
  * struct ghost_wakeup - the CPUs whose agents a queue wakes
+ * @rcu: frees it
+ * @nr: used entries of @cpu
+ * @cpu: CPU numbers
  */
 struct ghost_wakeup {
 	struct rcu_head	rcu;
@@ -111,26 +117,58 @@ struct ghost_queue {
 
 /**
  * struct ghost_enclave - CPUs and threads under one policy
+ * @ref: files, queues, members, works
+ * @id: number in the name of the directory
+ * @abi: version of the binary interface
+ * @serial: never used again, unlike @id
  * @lock: protects what has no other rule below
  * @cpus: member CPUs
  * @reserved: CPUs that no other enclave may take yet
+ * @dying: destruction has begun; nobody joins any more
+ * @reason: why it is destroyed; set once
  * @tasks: announced members
+ * @nr_tasks: length of @tasks
  * @lost: members of which a message found no room
- * @gated: departed tasks whose status word is not freed yet, counted
+ * @gated: departed tasks whose status word is not freed yet, counted, by gtid
  * @regions: appended to under @lock, never shortened before release
+ * @default_queue: of new members; not counted, closing the queue clears it
  * @txn_page: one shared page a possible CPU, fixed at creation
+ * @runnable_timeout_ms: tunable, 0 is off; read without a lock, as all tunables
+ * @commit_at_tick: tunable
+ * @deliver_agent_runnability: tunable
+ * @deliver_cpu_availability: tunable
+ * @deliver_ticks: tunable
+ * @honor_affinity: tunable
+ * @live_dangerously: tunable
+ * @switchto_disabled: tunable, kept only
+ * @wake_on_waker_cpu: tunable
  * @max_tasks: limit of @nr_members, 0 is none
  * @nr_members: tasks that are in or on their way in, agents not counted
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
- * @gid: group of the files
- * @owner: process that an ephemeral enclave ends with, else NULL
+ * @wait: changes of @online, @removed and @reserved
  * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
  *	by the watchdog work only
+ * @sampled: monotonic ns of the last look for @excused; watchdog work only
+ * @gid: group of the files
+ * @dir: directory of the enclave
+ * @sw_dir: its sw_regions, counted until the enclave is freed
+ * @removed: the files are gone; set once
+ * @owner: process that an ephemeral enclave ends with, else NULL
+ * @owner_wait: at the pid of @owner
+ * @puts: references that @irq_work is to put
+ * @todo: GHOST_TODO_*, works that @irq_work is to queue
+ * @irq_work: does what must not be done under a rq lock
+ * @destroy_work: ends the enclave
+ * @reap_work: moves members to the fair class
+ * @release_work: gives CPUs back
+ * @free_work: frees after the last reference
+ * @watchdog: see watchdog.c
  */
 struct ghost_enclave {
 	struct kref		ref;
 	unsigned long		id;
+	u64			serial;
 	u32			abi;
 
 	raw_spinlock_t		lock;
@@ -141,7 +179,7 @@ struct ghost_enclave {
 	struct list_head	tasks;
 	u32			nr_tasks;
 	struct list_head	lost;
-	struct list_head	gated;
+	DECLARE_HASHTABLE(gated, 8);
 	struct list_head	regions;
 	struct ghost_queue	*default_queue;
 	struct page		**txn_page;
@@ -205,6 +243,7 @@ struct ghost_join {
 
 extern unsigned long sysctl_ghost_stall_max_ms;
 extern unsigned long sysctl_ghost_agent_hog_ms;
+extern unsigned long sysctl_ghost_cfs_load_added;
 
 /* enclave.c */
 struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);
@@ -272,6 +311,7 @@ void ghost_cpu_tick(struct rq *rq, bool is_agent);
 void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next);
 void ghost_cpu_available(struct rq *rq, bool avail);
 void ghost_agent_runnable(struct rq *rq, bool runnable);
+void ghost_cpu_timer(struct rq *rq, u64 type, u64 cookie);
 int ghost_discover_tasks(struct ghost_enclave *e);
 void ghost_wake_for(struct task_struct *p);
 void ghost_resend_lost(struct ghost_enclave *e);
@@ -303,15 +343,76 @@ struct task_struct *ghost_any_task_by_gtid(s64 gtid);
 s64 ghost_gtid(struct task_struct *p);
 int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
 void ghost_ungate(struct task_struct *p);
+int ghost_ban_bpf_load(void);
 void ghost_member_teardown(struct task_struct *p);
 void ghost_task_dead(struct task_struct *p);
 
+/**
+ * struct ghost_commit - a commit in progress
+ * @rq: of the target CPU
+ * @txn: the transaction as it was read, once
+ * @rendezvous: for the target CPU: 0, or minus the cookie of a sync group
+ * @sync: by an ioctl, so the caller must be entitled
+ * @block: by the agent of the target CPU, which parks
+ * @resched: out: the target must schedule
+ * @waits: out: @rendezvous was stored
+ * @flags_read: out: commit_flags can be trusted
+ */
+struct ghost_commit {
+	struct rq	*rq;
+	struct ghost_txn txn;
+	s64		rendezvous;
+	bool		sync;
+	bool		block;
+	bool		resched;
+	bool		waits;
+	bool		flags_read;
+};
+
+#define GHOST_FEW_CPUS		256
+
+/**
+ * struct ghost_cpus - the CPUs of an ioctl
+ * @bits: those that user space named
+ * @waiting: of a sync group, those that wait for its outcome
+ * @nr: bits in each
+ * @few: room for them, if that is enough
+ */
+struct ghost_cpus {
+	unsigned long	*bits;
+	unsigned long	*waiting;
+	unsigned int	nr;
+	unsigned long	few[2][BITS_TO_LONGS(GHOST_FEW_CPUS)];
+};
+
+/*
+ * rq->ghost.rendezvous: 0 none; negative, a sync group is being committed, its
+ * tasks wait; positive, the cookie of a group that is complete or, with this
+ * bit, has failed.
+ */
+#define GHOST_RENDEZVOUS_POISON	((s64)BIT_ULL(62))
+
 /* txn.c */
+bool ghost_txn_claim(struct rq *rq, struct ghost_txn *txn);
+bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn);
+void ghost_txn_finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum);
+void ghost_agent_barrier_inc(struct rq *rq);
+int ghost_cpus_get(struct ghost_cpus *c, const struct ghost_ioc_commit_txn *arg);
+void ghost_cpus_put(struct ghost_cpus *c);
 void ghost_txn_init(struct ghost_txn *txn, int cpu);
 void ghost_txn_kill(struct rq *rq);
 void ghost_txn_commit_self(struct rq *rq, bool at_schedule);
 int ghost_commit_ioctl(struct ghost_enclave *e, struct ghost_ioc_commit_txn *arg);
 void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf);
+
+/* sync_group.c */
+int ghost_sync_group_ioctl(struct ghost_enclave *e,
+			   struct ghost_ioc_commit_txn __user *uarg);
+void ghost_rendezvous_wait(struct rq *rq);
+
+/* timer.c */
+int ghost_timerfd_settime(struct ghost_enclave *e,
+			  struct ghost_ioc_timerfd_settime __user *uarg);
 
 /* watchdog.c */
 void ghost_watchdog_start(struct ghost_enclave *e);
@@ -323,6 +424,12 @@ void ghost_hog_tick(struct rq *rq);
 static inline bool ghost_task(struct task_struct *p)
 {
 	return ghost_class(p) && !(p->ghost.flags & GHOST_TF_AGENT);
+}
+
+/* Waiting to be scheduled by its enclave; a boosted member is not. */
+static inline bool ghost_runnable(struct task_struct *p)
+{
+	return ghost_class(p) && task_on_rq_queued(p);
 }
 
 #endif /* _KERNEL_SCHED_GHOST_H */

@@ -14,13 +14,15 @@
 #define GHOST_TF_COUNTED	0x08	/* counted in rq->nr_running */
 #define GHOST_TF_LOST		0x10	/* a message found no room */
 #define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
-#define GHOST_TF_RUNNABLE	0x40	/* what the status word says */
+#define GHOST_TF_STRAY		0x40	/* must go on in another class */
 
 void __ghost_prologue(struct rq *rq, struct task_struct *prev,
 		      struct rq_flags *rf);
 void __ghost_decide(struct rq *rq);
 void __ghost_switch(struct rq *rq, struct task_struct *prev,
 		    struct task_struct *next);
+unsigned long __ghost_cfs_load(struct rq *rq);
+void __ghost_tick(struct rq *rq);
 void __ghost_kick_agent(struct task_struct *p);
 void ghost_init_entity(struct task_struct *p);
 int __ghost_fork(struct task_struct *p);
@@ -91,6 +93,19 @@ static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
 		__ghost_switch(rq, prev, next);
 }
 
+/* What the fair class should add to the load of the CPU. */
+static inline unsigned long ghost_cfs_load(struct rq *rq)
+{
+	return ghost_enabled() ? __ghost_cfs_load(rq) : 0;
+}
+
+/* Interrupts off, no rq lock held. */
+static inline void ghost_tick(struct rq *rq)
+{
+	if (ghost_enabled())
+		__ghost_tick(rq);
+}
+
 static inline void ghost_kick_process(struct task_struct *p)
 {
 	if (ghost_agent(p))
@@ -103,7 +118,10 @@ static inline bool ghost_was_member(struct task_struct *p)
 	return atomic64_read(&p->ghost.gtid) != 0;
 }
 
-/* Affinity of an agent is fixed, except for migrate_disable()'s bookkeeping. */
+/*
+ * Affinity of an agent is fixed, except for migrate_disable()'s bookkeeping.
+ * Who asks is told, a cpuset that changes its CPUs is not: it would warn.
+ */
 static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 {
 	return ghost_agent(p) &&
@@ -187,6 +205,8 @@ static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
 static inline void ghost_decide(struct rq *rq) {}
 static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
 				struct task_struct *next) {}
+static inline unsigned long ghost_cfs_load(struct rq *rq) { return 0; }
+static inline void ghost_tick(struct rq *rq) {}
 static inline void ghost_kick_process(struct task_struct *p) {}
 static inline bool ghost_was_member(struct task_struct *p) { return false; }
 static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)

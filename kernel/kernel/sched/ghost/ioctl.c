@@ -295,6 +295,10 @@ long ghost_ioctl(struct ghost_enclave *e, unsigned int cmd, unsigned long arg)
 		return ioc_get_cpu_time(uarg);
 	case GHOST_IOC_COMMIT_TXN:
 		return ioc_commit_txn(e, uarg);
+	case GHOST_IOC_SYNC_GROUP_TXN:
+		return ghost_sync_group_ioctl(e, uarg);
+	case GHOST_IOC_TIMERFD_SETTIME:
+		return ghost_timerfd_settime(e, uarg);
 	case GHOST_IOC_RUN:
 		return ioc_run(uarg);
 	default:

@@ -6,6 +6,7 @@
  */
 #include <linux/hashtable.h>
 #include <linux/proc_fs.h>
+#include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <trace/events/ghost.h>
 #include "ghost.h"
@@ -78,15 +79,42 @@ static void hash_member(struct task_struct *p)
 	raw_spin_unlock(&members_lock);
 }
 
+/**
+ * ghost_bpf_load_banned - may the caller load no BPF program any more?
+ *
+ * The mark is on every thread, so that it survives an exec by any of them, and
+ * the leader's counts for a thread that was just being made.
+ */
+bool ghost_bpf_load_banned(void)
+{
+	return READ_ONCE(current->ghost.no_bpf_load) ||
+		READ_ONCE(current->group_leader->ghost.no_bpf_load);
+}
+
+/* "disable my bpf_prog_load": for all threads of the caller, for good. */
+int ghost_ban_bpf_load(void)
+{
+	struct task_struct *t;
+
+	rcu_read_lock();
+	for_each_thread(current, t)
+		WRITE_ONCE(t->ghost.no_bpf_load, true);
+	rcu_read_unlock();
+	return 0;
+}
+
 void ghost_init_entity(struct task_struct *p)
 {
+	bool no_bpf_load = ghost_bpf_load_banned();
+
 	memset(&p->ghost, 0, sizeof(p->ghost));
+	p->ghost.no_bpf_load = no_bpf_load;
 	INIT_LIST_HEAD(&p->ghost.run_node);
 	INIT_LIST_HEAD(&p->ghost.task_node);
 	INIT_LIST_HEAD(&p->ghost.lost_node);
-	INIT_LIST_HEAD(&p->ghost.gate_node);
-	p->ghost.last_ran_cpu = p->ghost.wake_up_cpu = p->ghost.waker_cpu =
-		task_cpu(p);
+	p->ghost.last_ran_cpu = task_cpu(p);
+	p->ghost.wake_up_cpu = task_cpu(p);
+	p->ghost.waker_cpu = task_cpu(p);
 }
 
 /* Status word, queue, references. Nothing to undo on failure. */
@@ -267,7 +295,7 @@ static void leave(struct rq *rq, struct task_struct *p)
 	if (sent) {
 		get_task_struct(p);
 		p->ghost.gate = e;
-		list_add_tail(&p->ghost.gate_node, &e->gated);
+		hash_add(e->gated, &p->ghost.gate_node, (u64)ghost_gtid(p));
 	} else {
 		ghost_sw_free_locked(e, p);
 	}
@@ -303,17 +331,17 @@ void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p)
 		return;
 	}
 
-	if (task_on_rq_queued(p))
+	if (ghost_runnable(p))
 		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
 	publish(p);
-	if (task_current(rq, p)) {
+	if (task_current(rq, p) && ghost_runnable(p)) {
 		WRITE_ONCE(p->ghost.sw->switch_time, ktime_get_mono_fast_ns());
 		ghost_sw_set(p, GHOST_SW_TASK_ONCPU, 0);
 		p->ghost.pending = GHOST_PEND_NEW;
 		rq->ghost.kick = true;
 		resched_curr(rq);
 	} else {
-		ghost_announce(rq, p, task_on_rq_queued(p));
+		ghost_announce(rq, p, ghost_runnable(p));
 	}
 }
 
@@ -340,7 +368,7 @@ void ghost_ungate(struct task_struct *p)
 	update_rq_clock(rq);
 	p->ghost.gate = NULL;
 	if (p->ghost.sw && (p->ghost.flags & GHOST_TF_ANNOUNCED)) {
-		ghost_msg_new(p, task_on_rq_queued(p));
+		ghost_msg_new(p, ghost_runnable(p));
 		ghost_wake_for(p);
 	}
 	task_rq_unlock(rq, p, &rf);

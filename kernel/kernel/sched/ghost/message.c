@@ -33,9 +33,10 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 	if (p->ghost.view == GHOST_VIEW_NONE && type != MSG_TASK_NEW) {
 		if (!(p->ghost.flags & GHOST_TF_LOST) || view == GHOST_VIEW_GONE)
 			return false;
-		if (type != MSG_TASK_ON_CPU)
-			ghost_msg_new(p, view != GHOST_VIEW_BLOCKED &&
-				      task_on_rq_queued(p));
+		if (type != MSG_TASK_ON_CPU &&
+		    ghost_msg_new(p, view != GHOST_VIEW_BLOCKED &&
+				  ghost_runnable(p)))
+			p->ghost.flags &= ~GHOST_TF_LOST;
 		return false;
 	}
 
@@ -245,6 +246,20 @@ void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next)
 		ghost_wake_for(rq->ghost.agent);
 }
 
+/* A timer that was bound to the CPU has expired. */
+void ghost_cpu_timer(struct rq *rq, u64 type, u64 cookie)
+{
+	struct ghost_msg_payload_timer m = {
+		.cpu	= cpu_of(rq),
+		.type	= type,
+		.cookie	= cookie,
+	};
+
+	if (rq->ghost.agent && rq->ghost.agent->ghost.queue &&
+	    send_cpu(rq, MSG_CPU_TIMER_EXPIRED, &m, sizeof(m)))
+		ghost_wake_for(rq->ghost.agent);
+}
+
 /* Ghost tasks can, or can no longer, run on the CPU. */
 void ghost_cpu_available(struct rq *rq, bool avail)
 {
@@ -331,9 +346,7 @@ static bool resend(struct rq *rq, struct task_struct *p)
 		ghost_msg_blocked(rq, p);
 	else if (runnable && p->ghost.view == GHOST_VIEW_BLOCKED)
 		ghost_msg_wakeup(p);
-	else if (!runnable || task_current(rq, p) || rq->ghost.latched == p)
-		return true;
-	else
+	else if (runnable && !task_current(rq, p) && rq->ghost.latched != p)
 		ghost_msg_preempt(rq, p, false);
 	ghost_wake_for(p);
 	return !(p->ghost.flags & GHOST_TF_LOST);
@@ -415,7 +428,7 @@ int ghost_discover_tasks(struct ghost_enclave *e)
 		update_rq_clock(rq);
 		if (p->ghost.sw && p->ghost.enclave == e &&
 		    (p->ghost.flags & GHOST_TF_ANNOUNCED)) {
-			ghost_msg_new(p, task_on_rq_queued(p));
+			ghost_msg_new(p, ghost_runnable(p));
 			ghost_wake_for(p);
 		}
 		task_rq_unlock(rq, p, &rf);

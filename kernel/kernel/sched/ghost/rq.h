@@ -29,12 +29,16 @@ struct sched_class;
  *	wakers, who increment @abarrier first
  * @kick: the running ghost task must not be kept
  * @check_preempt: inside one pass: prev may still need a PREEMPT message
+ * @voluntary: inside one pass: prev has told that it gives up the CPU
  * @kill: the agent hogs the CPU, @work sends SIGKILL
  * @run_flags: run flags of the last latch or yield
  * @cpu_seqnum: history counter, never reset
  * @hog_since: rq clock at which the agent began to keep others waiting, or 0
  * @tasks: queued ghost tasks, longest waiting first
  * @latched: task (or idle task) to run next, or NULL
+ * @rendezvous: of the sync group of the last commit; stored with release,
+ *	read with acquire
+ * @mute_preempt: prev is taken off by a failed sync group, without PREEMPT
  * @work: carries out what may not be done under a rq lock
  *
  * Protected by the rq lock where not stated otherwise.
@@ -49,12 +53,15 @@ struct ghost_rq {
 	bool				parked;
 	bool				kick;
 	bool				check_preempt;
+	bool				voluntary;
 	bool				kill;
 	u16				run_flags;
 	u64				cpu_seqnum;
 	u64				hog_since;
 	struct list_head		tasks;
 	struct task_struct		*latched;
+	s64				rendezvous;
+	bool				mute_preempt;
 	struct irq_work			work;
 };
 

@@ -40,13 +40,15 @@ int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
 	r = kzalloc_node(sizeof(*r), GFP_KERNEL_ACCOUNT, node);
 	if (!r)
 		return -ENOMEM;
+	r->taken = bitmap_zalloc_node(GHOST_SW_REGION_CAPACITY,
+				      GFP_KERNEL_ACCOUNT, node);
 	r->mem = __vmalloc_node_range(GHOST_SW_REGION_SIZE, SHMLBA,
 				      VMALLOC_START, VMALLOC_END,
 				      GFP_KERNEL_ACCOUNT | __GFP_ZERO,
 				      PAGE_KERNEL, VM_USERMAP, node,
 				      __builtin_return_address(0));
-	if (!r->mem) {
-		kfree(r);
+	if (!r->mem || !r->taken) {
+		ghost_region_free(r);
 		return -ENOMEM;
 	}
 	r->words = (void *)(r->mem + 1);
@@ -68,6 +70,7 @@ int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
 void ghost_region_free(struct ghost_sw_region *r)
 {
 	vfree(r->mem);
+	bitmap_free(r->taken);
 	kfree(r);
 }
 
@@ -75,16 +78,21 @@ void ghost_region_free(struct ghost_sw_region *r)
 int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
 {
 	struct ghost_sw_region *r;
+	unsigned long slot;
 
 	lockdep_assert_held(&e->lock);
 	list_for_each_entry(r, &e->regions, list) {
 		if (!r->mem->available)
 			continue;
-		while (r->words[r->next].flags & GHOST_SW_F_ALLOCATED)
-			r->next = (r->next + 1) % GHOST_SW_REGION_CAPACITY;
+		slot = find_next_zero_bit(r->taken, GHOST_SW_REGION_CAPACITY,
+					  r->next);
+		if (slot == GHOST_SW_REGION_CAPACITY)
+			slot = find_first_zero_bit(r->taken,
+						   GHOST_SW_REGION_CAPACITY);
+		__set_bit(slot, r->taken);
+		r->next = (slot + 1) % GHOST_SW_REGION_CAPACITY;
 		p->ghost.region = r;
-		p->ghost.sw = &r->words[r->next];
-		r->next = (r->next + 1) % GHOST_SW_REGION_CAPACITY;
+		p->ghost.sw = &r->words[slot];
 		WRITE_ONCE(r->mem->available, r->mem->available - 1);
 		WRITE_ONCE(p->ghost.sw->flags, GHOST_SW_F_ALLOCATED);
 		return 0;
@@ -95,6 +103,7 @@ int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
 static void free_slot(struct ghost_sw_region *r, struct ghost_status_word *sw)
 {
 	memset(sw, 0, sizeof(*sw));
+	__clear_bit(sw - r->words, r->taken);
 	WRITE_ONCE(r->mem->available, r->mem->available + 1);
 }
 
@@ -119,7 +128,7 @@ static struct task_struct *find_gated(struct ghost_enclave *e, u64 gtid)
 {
 	struct task_struct *p;
 
-	list_for_each_entry(p, &e->gated, ghost.gate_node)
+	hash_for_each_possible(e->gated, p, ghost.gate_node, gtid)
 		if (ghost_gtid(p) == gtid)
 			return p;
 	return NULL;
@@ -146,7 +155,7 @@ int ghost_sw_user_free(struct ghost_enclave *e, struct ghost_sw_info *info)
 	if (sw->flags & GHOST_SW_TASK_MSG_GATED) {
 		p = find_gated(e, sw->gtid);
 		if (p)
-			list_del_init(&p->ghost.gate_node);
+			hash_del(&p->ghost.gate_node);
 	}
 	free_slot(r, sw);
 unlock:

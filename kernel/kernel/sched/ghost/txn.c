@@ -24,42 +24,37 @@
 #define BARRIER_FLAGS	(ELIDE_AGENT_BARRIER_INC | INC_AGENT_BARRIER_ON_FAILURE)
 #define COMMIT_FLAGS	(COMMIT_POINTS | ALLOW_TASK_ONCPU | BARRIER_FLAGS)
 
-/* A commit in progress. */
-struct commit {
-	struct rq	*rq;		/* of the target CPU */
-	struct ghost_txn txn;		/* the copy */
-	bool		sync;		/* by ioctl */
-	bool		block;		/* by the agent of the target CPU */
-	bool		resched;	/* out: the target must schedule */
-	bool		flags_read;	/* out: commit_flags can be trusted */
-};
-
 void ghost_txn_init(struct ghost_txn *txn, int cpu)
 {
 	memset(txn, 0, sizeof(*txn));
 	txn->version = GHOST_TXN_VERSION;
 	txn->cpu = cpu;
 	txn->u.sync_group_owner = -1;
+	/* Pairs with user space's acquire of the state, as in finish. */
 	smp_store_release(&txn->state, GHOST_TXN_COMPLETE);
 }
 
-static bool claim(struct rq *rq, struct ghost_txn *txn)
+bool ghost_txn_claim(struct rq *rq, struct ghost_txn *txn)
 {
 	if (cmpxchg(&rq->ghost.claim, 0, 1))
 		return false;
+	/* Pairs with user space's release of READY, after the other fields. */
 	if (cmpxchg_acquire(&txn->state, GHOST_TXN_READY, smp_processor_id()) ==
 	    GHOST_TXN_READY)
 		return true;
+	/* Pairs with the cmpxchg() of the next claim. */
 	smp_store_release(&rq->ghost.claim, 0);
 	return false;
 }
 
-static void finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum)
+void ghost_txn_finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum)
 {
 	WRITE_ONCE(txn->commit_time, ktime_get_mono_fast_ns());
 	if (state == GHOST_TXN_COMPLETE)
 		WRITE_ONCE(txn->cpu_seqnum, seqnum);
+	/* Pairs with user space's acquire of the state. */
 	smp_store_release(&txn->state, state);
+	/* Pairs with the cmpxchg() of the next claim. */
 	smp_store_release(&rq->ghost.claim, 0);
 }
 
@@ -69,8 +64,8 @@ void ghost_txn_kill(struct rq *rq)
 	struct ghost_txn *txn = rq->ghost.txn;
 
 	lockdep_assert_rq_held(rq);
-	if (txn && claim(rq, txn))
-		finish(rq, txn, GHOST_TXN_NO_AGENT, 0);
+	if (txn && ghost_txn_claim(rq, txn))
+		ghost_txn_finish(rq, txn, GHOST_TXN_NO_AGENT, 0);
 }
 
 static s32 check_flags(const struct ghost_txn *t)
@@ -88,7 +83,7 @@ static s32 check_flags(const struct ghost_txn *t)
 }
 
 /* Read the transaction, once. */
-static s32 read_txn(struct commit *c, struct ghost_txn *txn)
+static s32 read_txn(struct ghost_commit *c, struct ghost_txn *txn)
 {
 	struct ghost_txn *t = &c->txn;
 	s32 ret;
@@ -113,7 +108,7 @@ static s32 read_txn(struct commit *c, struct ghost_txn *txn)
 }
 
 /* Checks of a real task; its rq lock and the target's are held. */
-static s32 check_task(struct commit *c, struct task_struct *p)
+static s32 check_task(struct ghost_commit *c, struct task_struct *p)
 {
 	struct rq *rq = c->rq;
 	struct ghost_enclave *e = rcu_dereference_sched(rq->ghost.enclave);
@@ -137,7 +132,9 @@ static s32 check_task(struct commit *c, struct task_struct *p)
 	if (p->on_cpu) {
 		if (!(c->txn.commit_flags & ALLOW_TASK_ONCPU) || task_rq(p) != rq)
 			return GHOST_TXN_TARGET_ONCPU;
-		if (rq->ghost.kick && test_tsk_need_resched(p))
+		/* What it owes, YIELD for one, makes it stale in a moment. */
+		if (p->ghost.pending ||
+		    (rq->ghost.kick && test_tsk_need_resched(p)))
 			return GHOST_TXN_TARGET_STALE;
 	}
 	if (task_rq(p) != rq && is_migration_disabled(p))
@@ -148,7 +145,7 @@ static s32 check_task(struct commit *c, struct task_struct *p)
 	return GHOST_TXN_COMPLETE;
 }
 
-static bool entitled(struct commit *c)
+static bool entitled(struct ghost_commit *c)
 {
 	struct rq *rq = c->rq;
 
@@ -162,12 +159,16 @@ static bool entitled(struct commit *c)
 }
 
 /* Checks of the CPU for task or IDLE (@p), NULL and AGENT. */
-static s32 check_cpu(struct commit *c, struct task_struct *p)
+static s32 check_cpu(struct ghost_commit *c, struct task_struct *p)
 {
 	struct rq *rq = c->rq;
 	struct task_struct *curr = rq->curr;
 	bool lower = ghost_class(curr) || is_idle_task(curr);
 
+	/* In __schedule(): what has just blocked keeps nobody off. */
+	if (!c->sync && curr == current &&
+	    (!task_on_rq_queued(curr) || curr->se.sched_delayed))
+		lower = true;
 	if (!rq->ghost.agent)
 		return GHOST_TXN_NO_AGENT;
 	if (!entitled(c))
@@ -189,7 +190,7 @@ static s32 check_cpu(struct commit *c, struct task_struct *p)
 	return GHOST_TXN_COMPLETE;
 }
 
-static void bump_agent_barrier(struct rq *rq)
+void ghost_agent_barrier_inc(struct rq *rq)
 {
 	atomic_inc(&rq->ghost.abarrier);
 	if (rq->ghost.agent)
@@ -197,12 +198,15 @@ static void bump_agent_barrier(struct rq *rq)
 }
 
 /* Everything is checked; make it so. */
-static void apply(struct commit *c, struct task_struct *p)
+static void apply(struct ghost_commit *c, struct task_struct *p)
 {
 	struct ghost_rq *g = &c->rq->ghost;
 	struct rq *rq = c->rq;
 
 	if (p && rq->curr == p) {
+		/* Release: pairs with the acquire of the waiting CPU. */
+		if (READ_ONCE(g->rendezvous) & GHOST_RENDEZVOUS_POISON)
+			smp_store_release(&g->rendezvous, c->rendezvous);
 		c->resched = false;
 		if (g->latched)
 			ghost_unlatch(rq);
@@ -213,7 +217,7 @@ static void apply(struct commit *c, struct task_struct *p)
 	}
 
 	if (!(c->txn.commit_flags & ELIDE_AGENT_BARRIER_INC))
-		bump_agent_barrier(rq);
+		ghost_agent_barrier_inc(rq);
 
 	if (c->txn.gtid == GHOST_AGENT_GTID) {
 		ghost_agent_schedule(rq);
@@ -235,6 +239,9 @@ static void apply(struct commit *c, struct task_struct *p)
 		if (!c->block && rq->curr == g->agent)
 			c->resched = false;
 	}
+	/* Release: pairs with the acquire of the waiting CPU. */
+	smp_store_release(&g->rendezvous, c->rendezvous);
+	c->waits = true;
 	g->cpu_seqnum++;
 }
 
@@ -257,7 +264,7 @@ static void lock_rqs(struct rq *rq, struct task_struct *p)
 }
 
 /* Interrupts are off, no rq lock is held, @txn is claimed. */
-static bool commit(struct commit *c, struct ghost_txn *txn)
+bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 {
 	struct task_struct *p = NULL;
 	struct rq *rq = c->rq, *src;
@@ -297,9 +304,9 @@ static bool commit(struct commit *c, struct ghost_txn *txn)
 			resched_curr(rq);
 	} else if (c->flags_read &&
 		   (c->txn.commit_flags & INC_AGENT_BARRIER_ON_FAILURE)) {
-		bump_agent_barrier(rq);
+		ghost_agent_barrier_inc(rq);
 	}
-	finish(rq, txn, state, seqnum);
+	ghost_txn_finish(rq, txn, state, seqnum);
 	trace_ghost_commit(cpu_of(rq), c->txn.gtid, c->txn.task_barrier, state);
 	double_rq_unlock(rq, src);
 	rcu_read_unlock();
@@ -314,7 +321,7 @@ static bool greedy(u8 commit_flags)
 /* Interrupts off, no rq lock held: commit this CPU's own, if it may be. */
 void ghost_txn_commit_self(struct rq *rq, bool at_schedule)
 {
-	struct commit c = { .rq = rq };
+	struct ghost_commit c = { .rq = rq };
 	struct ghost_txn *txn;
 	u8 flags;
 
@@ -323,8 +330,8 @@ void ghost_txn_commit_self(struct rq *rq, bool at_schedule)
 	if (txn && READ_ONCE(txn->state) == GHOST_TXN_READY) {
 		flags = READ_ONCE(txn->commit_flags);
 		if ((greedy(flags) || (at_schedule && (flags & COMMIT_AT_SCHEDULE))) &&
-		    claim(rq, txn))
-			commit(&c, txn);
+		    ghost_txn_claim(rq, txn))
+			ghost_txn_commit(&c, txn);
 	}
 	rcu_read_unlock();
 }
@@ -332,7 +339,9 @@ void ghost_txn_commit_self(struct rq *rq, bool at_schedule)
 /* The commit point in __schedule(): nothing else is to be run here. */
 void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf)
 {
-	if (READ_ONCE(rq->ghost.txn->state) != GHOST_TXN_READY)
+	struct ghost_txn *txn = READ_ONCE(rq->ghost.txn);
+
+	if (!txn || READ_ONCE(txn->state) != GHOST_TXN_READY)
 		return;
 
 	rq_unpin_lock(rq, rf);
@@ -343,22 +352,48 @@ void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf)
 	update_rq_clock(rq);
 }
 
+/* The tick of a CPU, no rq lock held: commits what may be, here and elsewhere. */
+void __ghost_tick(struct rq *rq)
+{
+	struct ghost_enclave *e;
+	struct ghost_txn *txn;
+	int cpu;
+
+	rcu_read_lock();
+	e = rcu_dereference(rq->ghost.enclave);
+	if (!e || !READ_ONCE(e->commit_at_tick))
+		goto unlock;
+	for_each_cpu(cpu, e->cpus) {
+		txn = READ_ONCE(cpu_rq(cpu)->ghost.txn);
+		if (cpu == cpu_of(rq))
+			ghost_txn_commit_self(rq, false);
+		else if (txn && READ_ONCE(txn->state) == GHOST_TXN_READY &&
+			 greedy(READ_ONCE(txn->commit_flags)))
+			ghost_kick_cpu(cpu);
+	}
+unlock:
+	rcu_read_unlock();
+}
+
 /* Returns whether the caller, an agent, has parked. */
-static bool commit_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
+static bool commit_cpus(struct ghost_enclave *e, const struct ghost_cpus *cpus)
 {
 	int this_cpu = smp_processor_id();
 	int cpu, failed = 0;
 	bool block = false;
 
-	for_each_cpu_wrap(cpu, cpus, this_cpu + 1) {
-		struct commit c = {
+	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr, this_cpu + 1) {
+		struct ghost_commit c = {
 			.rq	= cpu_rq(cpu),
 			.sync	= true,
 			.block	= cpu == this_cpu && ghost_agent(current),
 		};
-		struct ghost_txn *txn = READ_ONCE(c.rq->ghost.txn);
+		struct ghost_txn *txn;
 		u8 flags;
 
+		if (!cpu_possible(cpu))
+			continue;
+		txn = READ_ONCE(c.rq->ghost.txn);
 		if (!txn || READ_ONCE(txn->state) != GHOST_TXN_READY)
 			continue;
 		/* Another enclave's transaction is not ours to touch. */
@@ -370,15 +405,15 @@ static bool commit_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 				ghost_kick_cpu(cpu);
 			continue;
 		}
-		if (!claim(c.rq, txn)) {
+		if (!ghost_txn_claim(c.rq, txn)) {
 			failed++;
 			continue;
 		}
 		if (cpu == this_cpu && failed) {
-			finish(c.rq, txn, GHOST_TXN_POISONED, 0);
+			ghost_txn_finish(c.rq, txn, GHOST_TXN_POISONED, 0);
 			continue;
 		}
-		if (!commit(&c, txn))
+		if (!ghost_txn_commit(&c, txn))
 			failed++;
 		else if (c.block)
 			block = c.rq->ghost.parked;
@@ -386,33 +421,64 @@ static bool commit_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 	return block;
 }
 
+/**
+ * ghost_cpus_get - copy the CPUs that an argument names
+ * @c: result
+ * @arg: of COMMIT_TXN or SYNC_GROUP_TXN
+ *
+ * Up to GHOST_FEW_CPUS nothing is allocated.
+ *
+ * Return: 0, -ENOMEM or -EFAULT. ghost_cpus_put() in any case.
+ */
+int ghost_cpus_get(struct ghost_cpus *c, const struct ghost_ioc_commit_txn *arg)
+{
+	u32 len = min_t(u32, arg->mask_len, cpumask_size());
+
+	memset(c->few, 0, sizeof(c->few));
+	c->bits = c->few[0];
+	c->waiting = c->few[1];
+	c->nr = min_t(unsigned int, nr_cpu_ids, GHOST_FEW_CPUS);
+	if (len > sizeof(c->few[0])) {
+		c->nr = nr_cpu_ids;
+		c->bits = kcalloc(2, cpumask_size(), GFP_KERNEL_ACCOUNT);
+		if (!c->bits)
+			return -ENOMEM;
+		c->waiting = c->bits + cpumask_size() / sizeof(long);
+	}
+	return copy_from_user(c->bits, (void __user *)arg->mask_ptr, len) ?
+		-EFAULT : 0;
+}
+
+void ghost_cpus_put(struct ghost_cpus *c)
+{
+	if (c->bits != c->few[0])
+		kfree(c->bits);
+}
+
 /* GHOST_IOC_COMMIT_TXN; results are in the transactions. */
 int ghost_commit_ioctl(struct ghost_enclave *e, struct ghost_ioc_commit_txn *arg)
 {
-	cpumask_var_t cpus;
-	u32 len = min_t(u32, arg->mask_len, cpumask_size());
+	struct ghost_cpus cpus;
 	bool block;
+	int ret;
 
 	if (arg->flags)
 		return -EINVAL;
-	if (!zalloc_cpumask_var(&cpus, GFP_KERNEL))
-		return -ENOMEM;
-	if (copy_from_user(cpus, (void __user *)arg->mask_ptr, len)) {
-		free_cpumask_var(cpus);
-		return -EFAULT;
-	}
-	cpumask_and(cpus, cpus, cpu_possible_mask);
+	ret = ghost_cpus_get(&cpus, arg);
+	if (ret)
+		goto put;
 
 	if (ghost_agent(current))
 		ghost_resend_lost(current->ghost.enclave);
 
 	local_irq_disable();
-	block = commit_cpus(e, cpus);
+	block = commit_cpus(e, &cpus);
 	/* Parked it goes with interrupts off, see ghost_agent_park(). */
 	if (block)
 		schedule();
 	else
 		local_irq_enable();
-	free_cpumask_var(cpus);
-	return 0;
+put:
+	ghost_cpus_put(&cpus);
+	return ret;
 }

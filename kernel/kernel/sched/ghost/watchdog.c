@@ -30,9 +30,9 @@ static unsigned long limit_ms(struct ghost_enclave *e)
 /* Half of the limit, so that it is overrun by half at most. */
 static unsigned long period(struct ghost_enclave *e)
 {
-	unsigned long ms = limit_ms(e) / 2;
+	unsigned long ms = limit_ms(e);
 
-	return msecs_to_jiffies(ms ? clamp(ms, 10UL, 1000UL) : 1000UL);
+	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
 static bool all_cpus_taken(struct ghost_enclave *e)
@@ -96,7 +96,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 	}
 	raw_spin_unlock_irq(&e->lock);
 
-	if (limit && worst > limit * NSEC_PER_MSEC) {
+	if (limit && worst / NSEC_PER_MSEC >= limit) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
 
 		pr_info_ratelimited("ghost: enclave_%lu: task %d has waited for %llu ms\n",
@@ -121,7 +121,7 @@ void ghost_hog_tick(struct rq *rq)
 	}
 	if (!g->hog_since) {
 		g->hog_since = now;
-	} else if (limit && now - g->hog_since > limit * NSEC_PER_MSEC) {
+	} else if (limit && (now - g->hog_since) / NSEC_PER_MSEC >= limit) {
 		/* Not left to the destroying work: it may wait for this CPU. */
 		g->kill = true;
 		irq_work_queue(&g->work);
@@ -130,6 +130,13 @@ void ghost_hog_tick(struct rq *rq)
 }
 
 static struct ctl_table ghost_sysctls[] = {
+	{
+		.procname	= "ghost_cfs_load_added",
+		.data		= &sysctl_ghost_cfs_load_added,
+		.maxlen		= sizeof(unsigned long),
+		.mode		= 0644,
+		.proc_handler	= proc_doulongvec_minmax,
+	},
 	{
 		.procname	= "ghost_stall_max_ms",
 		.data		= &sysctl_ghost_stall_max_ms,

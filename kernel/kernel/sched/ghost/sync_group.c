@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: sync groups: transactions of several CPUs, committed all or
+ * none.
+ *
+ * While a group is being committed its CPUs hold minus its cookie in
+ * rq->ghost.rendezvous. A CPU that switches to a task of the group waits there
+ * (ghost_rendezvous(), with preemption off) until the committer stores the
+ * outcome with release, or somebody wants the CPU. The committer runs with
+ * interrupts off and waits for nobody. If the group has failed, each of its
+ * tasks is taken off again without a PREEMPT: the agent knows.
+ */
+#include <linux/uaccess.h>
+#include "ghost.h"
+
+static DEFINE_PER_CPU(u64, group_count);
+static DEFINE_PER_CPU(struct balance_callback, rendezvous_head);
+
+/* Unique for as long as anybody could compare: CPU in the low bits. */
+static s64 new_cookie(void)
+{
+	u64 count = __this_cpu_inc_return(group_count);
+
+	return (count * nr_cpu_ids + smp_processor_id()) &
+		(GHOST_RENDEZVOUS_POISON - 1);
+}
+
+/* rq lock held, dropped while it waits; this CPU has just switched. */
+static void ghost_rendezvous(struct rq *rq)
+{
+	struct ghost_rq *g = &rq->ghost;
+	s64 value;
+
+	guard(preempt)();
+
+	/* Acquire: pairs with the release of whoever commits. */
+	while (smp_load_acquire(&g->rendezvous) < 0 && !need_resched()) {
+		raw_spin_rq_unlock_irq(rq);
+		/* As above. */
+		while (smp_load_acquire(&g->rendezvous) < 0 && !need_resched())
+			cpu_relax();
+		raw_spin_rq_lock_irq(rq);
+	}
+
+	value = READ_ONCE(g->rendezvous);
+	if (value > 0 && (value & GHOST_RENDEZVOUS_POISON) &&
+	    ghost_task(rq->curr)) {
+		g->mute_preempt = true;
+		g->kick = true;
+		resched_curr(rq);
+	}
+}
+
+/* The CPU switches to a ghost task. rq lock held. */
+void ghost_rendezvous_wait(struct rq *rq)
+{
+	s64 value = READ_ONCE(rq->ghost.rendezvous);
+
+	if (value < 0 || (value & GHOST_RENDEZVOUS_POISON))
+		queue_balance_callback(rq, &per_cpu(rendezvous_head, cpu_of(rq)),
+				       ghost_rendezvous);
+}
+
+/* Claim what is READY of the group's CPUs; returns whether all were. */
+static bool claim_all(struct ghost_enclave *e, struct ghost_cpus *cpus)
+{
+	bool all = true;
+	int cpu;
+
+	for_each_set_bit(cpu, cpus->bits, cpus->nr) {
+		struct ghost_txn *txn = NULL;
+		struct rq *rq = cpu_rq(cpu);
+
+		/* Another enclave's transaction is not ours to touch. */
+		if (cpu_possible(cpu) && rcu_access_pointer(rq->ghost.enclave) == e)
+			txn = READ_ONCE(rq->ghost.txn);
+		if (txn && ghost_txn_claim(rq, txn))
+			continue;
+		__clear_bit(cpu, cpus->bits);
+		all = false;
+	}
+	return all;
+}
+
+static void poison(struct rq *rq, struct ghost_txn *txn)
+{
+	struct rq_flags rf;
+
+	rq_lock(rq, &rf);
+	update_rq_clock(rq);
+	if (READ_ONCE(txn->commit_flags) & INC_AGENT_BARRIER_ON_FAILURE)
+		ghost_agent_barrier_inc(rq);
+	ghost_txn_finish(rq, txn, GHOST_TXN_POISONED, 0);
+	rq_unlock(rq, &rf);
+}
+
+/*
+ * Interrupts off. @cpus loses what could not be claimed. Returns whether the
+ * group was committed; @block says whether the caller, an agent, has parked.
+ */
+static bool commit_group(struct ghost_enclave *e, struct ghost_cpus *cpus,
+			 bool *block)
+{
+	int this_cpu = smp_processor_id(), cpu;
+	s64 cookie = new_cookie(), pending = -cookie;
+	bool ok;
+
+	ok = claim_all(e, cpus);
+	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr, this_cpu + 1) {
+		struct ghost_commit c = {
+			.rq		= cpu_rq(cpu),
+			.rendezvous	= pending,
+			.sync		= true,
+			.block		= cpu == this_cpu && ghost_agent(current),
+		};
+		struct ghost_txn *txn = page_address(e->txn_page[cpu]);
+
+		if (!ok) {
+			poison(c.rq, txn);
+			continue;
+		}
+		ok = ghost_txn_commit(&c, txn);
+		if (c.waits)
+			__set_bit(cpu, cpus->waiting);
+		if (ok && c.block)
+			*block = c.rq->ghost.parked;
+	}
+
+	if (!ok)
+		cookie |= GHOST_RENDEZVOUS_POISON;
+	for_each_set_bit(cpu, cpus->waiting, cpus->nr) {
+		/*
+		 * Release: pairs with the acquire in ghost_rendezvous(). A later
+		 * commit to the CPU may have taken its word already.
+		 */
+		s64 mine = pending;
+
+		try_cmpxchg_release(&cpu_rq(cpu)->ghost.rendezvous, &mine, cookie);
+	}
+	if (!ok)
+		return false;
+	for_each_set_bit(cpu, cpus->bits, cpus->nr) {
+		struct ghost_txn *txn = page_address(e->txn_page[cpu]);
+
+		/* Pairs with the acquire of the next owner in user space. */
+		smp_store_release(&txn->u.sync_group_owner, -1);
+	}
+	return true;
+}
+
+/* GHOST_IOC_SYNC_GROUP_TXN: 1 committed, 0 not, or a negative errno. */
+int ghost_sync_group_ioctl(struct ghost_enclave *e,
+			   struct ghost_ioc_commit_txn __user *uarg)
+{
+	struct ghost_ioc_commit_txn arg;
+	struct ghost_cpus cpus;
+	bool block = false;
+	int ret;
+
+	if (copy_from_user(&arg, uarg, sizeof(arg)))
+		return -EFAULT;
+	ret = ghost_cpus_get(&cpus, &arg);
+	if (!ret && arg.flags)
+		ret = -EINVAL;
+	if (ret)
+		goto put;
+
+	if (ghost_agent(current))
+		ghost_resend_lost(current->ghost.enclave);
+
+	local_irq_disable();
+	ret = commit_group(e, &cpus, &block);
+	/* Parked it goes with interrupts off, see ghost_agent_park(). */
+	if (block)
+		schedule();
+	else
+		local_irq_enable();
+put:
+	ghost_cpus_put(&cpus);
+	return ret;
+}
