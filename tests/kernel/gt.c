@@ -565,14 +565,24 @@ void gt_txn_fill(struct gt_enclave *e, int cpu, const struct gt_txn *t)
 	store(&txn->state, GHOST_TXN_READY);
 }
 
-int gt_txn_ioctl(struct gt_enclave *e, __u64 cpus)
+static int commit_ioctl(struct gt_enclave *e, unsigned long cmd, __u64 cpus)
 {
 	struct ghost_ioc_commit_txn arg = {
 		.mask_ptr = &cpus,
 		.mask_len = sizeof(cpus),
 	};
 
-	return gt_ioctl(e->ctl, GHOST_IOC_COMMIT_TXN, &arg);
+	return gt_ioctl(e->ctl, cmd, &arg);
+}
+
+int gt_txn_ioctl(struct gt_enclave *e, __u64 cpus)
+{
+	return commit_ioctl(e, GHOST_IOC_COMMIT_TXN, cpus);
+}
+
+int gt_sync_ioctl(struct gt_enclave *e, __u64 cpus)
+{
+	return commit_ioctl(e, GHOST_IOC_SYNC_GROUP_TXN, cpus);
 }
 
 int gt_txn_state(struct gt_enclave *e, int cpu)

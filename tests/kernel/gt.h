@@ -80,6 +80,7 @@ struct gt_msg {
 		struct ghost_msg_payload_cpu cpu;
 		struct ghost_msg_payload_cpu_tick tick;
 		struct ghost_msg_payload_cpu_not_idle not_idle;
+		struct ghost_msg_payload_timer timer;
 	};
 	bool taken;
 };
@@ -166,6 +167,7 @@ struct gt_txn {
 
 void gt_txn_fill(struct gt_enclave *e, int cpu, const struct gt_txn *t);
 int gt_txn_ioctl(struct gt_enclave *e, __u64 cpus);
+int gt_sync_ioctl(struct gt_enclave *e, __u64 cpus);
 int gt_txn_state(struct gt_enclave *e, int cpu);
 int gt_txn_wait(struct gt_enclave *e, int cpu);	/* a state, READY: too late */
 const char *gt_txn_name(int state);

@@ -114,6 +114,26 @@ static int show(struct args *a)
 	return show_enclave(a->id, a->json);
 }
 
+static int set(struct args *a)
+{
+	int dir, err;
+
+	if (a->nr != 2) {
+		fputs("ghostctl: set needs a tunable and its value, for instance\n"
+		      "  ghostctl set 1 runnable_timeout 5000\n"
+		      "ghostctl show ID lists the tunables.\n", stderr);
+		return EXIT_USAGE;
+	}
+	if (!is_tunable(a->rest[0])) {
+		fprintf(stderr, "ghostctl: '%s' is not a tunable; ghostctl show %lu lists them\n",
+			a->rest[0], a->id);
+		return EXIT_USAGE;
+	}
+	dir = ghost_fs_open_dir(NULL, a->id);
+	err = dir < 0 ? dir : ghost_fs_write(dir, a->rest[0], a->rest[1]);
+	return err ? complain(a->rest[0], a->id, err) : 0;
+}
+
 static int add(struct args *a)
 {
 	if (!a->nr) {
@@ -147,6 +167,9 @@ static const struct command commands[] = {
 	{ "show", "show ID",
 	  "Show status, tunables, agents and tasks of an enclave.", "jI",
 	  show },
+	{ "set", "set ID TUNABLE VALUE",
+	  "Set a tunable, one of those that ghostctl show lists: most are 0 or\n"
+	  "1, runnable_timeout is in ms, max_tasks a number.", "I", set },
 	{ "add", "add ID PID...",
 	  "Move all threads of these processes into an enclave. What they fork\n"
 	  "later is in it too.", "jI", add },
@@ -228,7 +251,7 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 	}
 	a.nr = argc - optind;
 	a.rest = argv + optind;
-	if (a.nr && c->run != add && c->run != run)
+	if (a.nr && c->run != add && c->run != run && c->run != set)
 		return command_usage(c);
 	problem = ghost_fs_problem(NULL);
 	if (problem) {

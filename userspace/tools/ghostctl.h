@@ -16,6 +16,9 @@ int show_enclave(unsigned long id, bool json);
 int add_processes(unsigned long id, int nr, char **pids, bool json);
 int run_command(unsigned long id, char **argv);
 
+/* Is it a file of an enclave's directory that ghostctl set may write? */
+bool is_tunable(const char *name);
+
 /* A string in JSON, quotes included. */
 void json_string(const char *text);
 

@@ -21,6 +21,16 @@ static const char * const not_tunable[] = {
 	"ctl", "status", "tasks", "sw_regions", "features",
 };
 
+bool is_tunable(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < sizeof(not_tunable) / sizeof(not_tunable[0]); i++)
+		if (!strcmp(name, not_tunable[i]))
+			return false;
+	return name[0] != '.' && !strchr(name, '/');
+}
+
 /* What /proc says of a thread. */
 struct thread {
 	int tid;
@@ -181,23 +191,17 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int is_tunable(const struct dirent *d)
+static int filter_tunable(const struct dirent *d)
 {
-	size_t i;
-
-	if (d->d_name[0] == '.')
-		return 0;
-	for (i = 0; i < sizeof(not_tunable) / sizeof(not_tunable[0]); i++)
-		if (!strcmp(d->d_name, not_tunable[i]))
-			return 0;
-	return 1;
+	return is_tunable(d->d_name);
 }
 
 static void show_tunables(int dir, bool json)
 {
 	static char text[VALUE_SIZE];
 	struct dirent **names;
-	int i, n = scandirat(dir, ".", &names, is_tunable, by_name);
+	int i, n = scandirat(dir, ".", &names, filter_tunable,
+					  by_name);
 
 	printf(json ? ",\"tunables\":{" : "tunables:\n");
 	for (i = 0; i < n; i++) {
