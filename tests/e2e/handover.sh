@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
-# shellcheck disable=SC2016,SC2317	# functions and scripts that check runs
+# shellcheck disable=SC2016	# a script for the shells that it starts
 #
 # A successor takes the enclave over while its tasks run; two enclaves at once.
 
