@@ -15,6 +15,8 @@ help:
 	@echo 'make test-matrix  the same on machines of many more shapes'
 	@echo 'make check      check the sources: style, warnings, documentation'
 	@echo 'make test-host  the tests that need no virtual machine'
+	@echo 'make off-is-off  with the option off, the kernel is that without the series'
+	@echo 'make series     the kernel side for git am, in build/series'
 	@echo 'make shell      a prompt in the virtual machine'
 	@echo
 	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'
@@ -26,7 +28,8 @@ help:
 	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, kcsan'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
-	@echo '  ROWS="8cpus numa"               rows of make test-matrix'
+	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
+	@echo '  SERIES="--check"                options of make series, see the script'
 	@echo '  CHECK="NAME ..."                only these checks of make check'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
@@ -47,6 +50,12 @@ test-matrix: initramfs
 check: deps
 	@scripts/build-kernel.sh
 	@scripts/check.sh $(CHECK)
+
+off-is-off: deps
+	@scripts/off-is-off.sh $(ROWS)
+
+series: deps
+	@scripts/series.sh $(SERIES)
 
 test-host: deps
 	@set -e; for t in tests/host/*.sh; do echo "# $$t"; $$t; done
@@ -73,9 +82,10 @@ initramfs: user
 
 clean:
 	rm -rf $(BUILD)/kernel-* $(BUILD)/user $(BUILD)/initramfs.cpio \
-		$(BUILD)/logs $(BUILD)/accel $(BUILD)/check*
+		$(BUILD)/logs $(BUILD)/accel $(BUILD)/check* \
+		$(BUILD)/off-is-off $(BUILD)/series $(BUILD)/series-work
 
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test check test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean

@@ -28,18 +28,6 @@ out=$BUILD/kernel-$variant
 log=$BUILD/logs/kernel-$variant.log
 mkdir -p "$out" "$BUILD/logs"
 
-
-# Takes the lock file $2 through descriptor $1: two builds at once would destroy
-# each other's files.
-lock()
-{
-	eval "exec $1>\"\$2\""
-	flock -n "$1" || {
-		say "waiting for another build in this checkout to end"
-		flock "$1"
-	}
-}
-
 lock 9 "$out.lock"
 lock 8 "$linux.lock"
 "$TOP/scripts/fetch-kernel.sh"

@@ -52,3 +52,14 @@ guest_file()
 		[ -e "$1$lib" ] || install -D "$(realpath "$lib")" "$1$lib"
 	done < <(ldd "$2" 2>/dev/null | sed -nE 's,.*(^|[[:space:]])(/[^ ]+) \(0x.*,\2,p')
 }
+
+# Takes the lock file $2 through descriptor $1: two builds at once would destroy
+# each other's files.
+lock()
+{
+	eval "exec $1>\"\$2\""
+	flock -n "$1" || {
+		say "waiting for another build in this checkout to end"
+		flock "$1"
+	}
+}
