@@ -42,10 +42,11 @@ patches/6\.12/0006-.*	SPACING
 # Types and macros that only the kernel has
 (userspace|tests|qemu)/.*	PREFER_KERNEL_TYPES
 (userspace|tests|qemu)/.*	ARRAY_SIZE
+(userspace|tests|qemu)/.*	PREFER_DEFINED_ATTRIBUTE_MACRO
 # C11 has no READ_ONCE(): signal flags, words that others write, empty loops
 (userspace|tests|qemu)/.*	VOLATILE
 # The words are those of the command line, not the functions that handle them
-userspace/(agents|tools)/.*	EMBEDDED_FUNCTION_NAME
+userspace/(agents|bench|tools)/.*	EMBEDDED_FUNCTION_NAME
 # Formats and CPU masks that are longer than a line
 (userspace/tools/show|tests/kernel/fs)\.c	SPLIT_STRING
 # 'mount -t ghost ghost' is right
@@ -112,7 +113,7 @@ run_checkpatch()
 
 check_spdx()
 {
-	sources ':!LICENSES' ':!*.patch' ':!patches/*/series' | while read -r f; do
+	sources ':!LICENSES' ':!patches' | while read -r f; do
 		head -n 5 "$f" | grep -q 'SPDX-License-Identifier: ' ||
 			echo "$f: no SPDX-License-Identifier in the first lines"
 	done
