@@ -14,7 +14,8 @@
 #   --file SRC[:DST]   put a file into the guest, by default as /root/NAME
 #   --append WORDS     further kernel parameters
 #   --qemu ARG         a further argument for qemu
-#   --accel kvm|tcg    do not find out whether KVM works here
+#   --accel kvm|tcg|icount  do not find out whether KVM works here; with icount
+#                      a nanosecond of the guest is an instruction
 #   --timeout SECS     time limit of the whole run (900)
 #   --silence SECS     give up when the guest shows no sign of life (120)
 #   --name NAME        the console goes to build/logs/NAME.log (guest)
@@ -93,7 +94,8 @@ probe_accel()
 case $accel in
 kvm) accel_args=(-accel kvm) ;;
 tcg) accel_args=(-accel "tcg,thread=multi") ;;
-*) die "--accel is kvm or tcg, not '$accel'" ;;
+icount) accel_args=(-accel "tcg,thread=single" -icount "shift=0,sleep=off") ;;
+*) die "--accel is kvm, tcg or icount, not '$accel'" ;;
 esac
 
 work=$(mktemp -d)

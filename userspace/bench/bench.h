@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * ghost-bench: one row of measurements a run.
+ *
+ * A row takes a number of repetitions. In each it stamps many single events
+ * and keeps their median: the host of an emulated guest takes its CPUs away for
+ * milliseconds, which a mean would be made of. What a run prints are these
+ * medians, one a repetition.
+ */
+#ifndef BENCH_H
+#define BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define MAX_REPS	100
+#define MAX_ROUNDS	10000
+#define MAX_BATCH	8
+
+/**
+ * struct bench - what to measure, and where
+ * @reps: repetitions, beside a first one that only warms up
+ * @rounds: events a repetition, 0 = what the row thinks right
+ * @cpus: CPUs to use, the agent's (or the waker's) first
+ * @instructions: the guest runs under -icount: count instructions
+ */
+struct bench {
+	int reps;
+	int rounds;
+	int cpus[MAX_BATCH + 1];
+	int nr_cpus;
+	bool instructions;
+};
+
+/* The samples of one event in one repetition. */
+struct samples {
+	int n;
+	int64_t value[MAX_ROUNDS];
+};
+
+/* The medians of all repetitions, each divided by @per. */
+struct result {
+	const char *row;
+	int per;
+	int n;
+	double value[MAX_REPS];
+};
+
+void add_sample(struct samples *s, int64_t value);
+void end_repetition(struct samples *s, struct result *r);
+void print_result(const struct bench *b, const struct result *r);
+
+/* Now, in nanoseconds, or in instructions since the guest started. */
+extern bool bench_instructions;
+int64_t bench_clock_ns(void);
+
+static inline int64_t stamp(void)
+{
+#ifdef __x86_64__
+	/* With -icount shift=0 the TSC counts the guest's instructions. */
+	if (bench_instructions)
+		return (int64_t)__builtin_ia32_rdtsc();
+#endif
+	return bench_clock_ns();
+}
+
+/* Each returns 0, or 1 after it has said why it could not measure. */
+int fail(const char *what, int err);
+int pin(int tid, int cpu);
+void *shared(unsigned long size);
+
+/* plain.c: rows for any scheduler */
+int bench_pipe(const struct bench *b);
+int bench_yield(const struct bench *b);
+int bench_fork(const struct bench *b);
+int bench_tick(const struct bench *b);
+int bench_unit(const struct bench *b);
+
+/* agent.c: rows in which this program is the agent */
+int bench_local(const struct bench *b);
+int bench_remote(const struct bench *b);
+int bench_batch(const struct bench *b);
+int bench_kill(const struct bench *b);
+
+#endif /* BENCH_H */
