@@ -17,6 +17,7 @@ help:
 	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make off-is-off  with the option off, the kernel is that without the series'
 	@echo 'make series     the kernel side for git am, in build/series'
+	@echo 'make bench      measure it against EEVDF and sched_ext (15 minutes)'
 	@echo 'make shell      a prompt in the virtual machine'
 	@echo
 	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'
@@ -30,6 +31,7 @@ help:
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
 	@echo '  SERIES="--check"                options of make series, see the script'
+	@echo '  REPS=N                          repetitions of make bench (5)'
 	@echo '  CHECK="NAME ..."                only these checks of make check'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
@@ -60,6 +62,9 @@ series: deps
 test-host: deps
 	@set -e; for t in tests/host/*.sh; do echo "# $$t"; $$t; done
 
+bench: initramfs
+	@scripts/bench.sh --variant $(VARIANT) $(if $(REPS),--reps $(REPS))
+
 shell: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --name shell
 
@@ -88,4 +93,4 @@ clean:
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean

@@ -4,9 +4,9 @@
 # initramfs.sh
 #
 # Builds the root file system of the guest, build/initramfs.cpio: busybox,
-# qemu/init, the guest side of the test runner and of the demo, all that is in
-# build/user/bin and build/user/tests, hackbench and stress-ng, with the shared
-# libraries they need. Not compressed: unpacking would be the slowest part of
+# qemu/init, the guest side of the test runner, the demo and the bench, all that
+# is in build/user/bin and build/user/tests, hackbench and stress-ng, with the
+# shared libraries they need. Not compressed: unpacking would be the slowest part of
 # the boot under emulation.
 
 . "$(dirname "$0")/../scripts/common.sh"
@@ -33,7 +33,7 @@ guest_file "$root" "$busybox" /bin/busybox
 done
 
 guest_file "$root" "$TOP/qemu/init" /init
-for script in run-tests demo; do
+for script in run-tests demo bench; do
 	guest_file "$root" "$TOP/qemu/guest-$script.sh" "/usr/lib/ghost/$script"
 done
 for tool in hackbench stress-ng; do

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# deps.sh [--list]
+# deps.sh [--bench] [--list]
 #
 # Installs the Debian packages that the build and the guest need and that are
 # missing here, through sudo when not root. Says nothing when all are there.
-# --list only prints the names.
+# --bench adds what scripts/bench.sh needs, --list only prints the names.
 
 . "$(dirname "$0")/common.sh"
 
@@ -18,6 +18,10 @@ packages=(
 [ -n "${KERNEL_SRC-}${KERNEL_TARBALL-}${KERNEL_VERSION-}" ] ||
 	packages+=(linux-source-6.12)
 
+if [ "${1-}" = --bench ]; then
+	packages+=(clang-19 llvm-19 zlib1g-dev gnuplot-nox)
+	shift
+fi
 case ${1-} in
 --list)
 	printf '%s\n' "${packages[@]}"

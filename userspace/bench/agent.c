@@ -397,14 +397,14 @@ static void close_stage(struct stage *s)
 {
 	int i;
 
-	for (i = 0; i < s->nr_actors; i++)
-		end_actor(&s->actors[i]);
-	if (s->crew)
-		ghost_crew_destroy(s->crew);
-	if (s->tasks)
-		ghost_tasks_destroy(s->tasks);
+	ghost_crew_destroy(s->crew);
 	if (s->enclave)
 		ghost_enclave_destroy(s->enclave);
+	/* They need a CPU to die: the normal scheduler gives it to them. */
+	for (i = 0; i < s->nr_actors; i++)
+		end_actor(&s->actors[i]);
+	if (s->tasks)
+		ghost_tasks_destroy(s->tasks);
 	ghost_enclave_close(s->enclave);
 	memset(s, 0, sizeof(*s));
 }

@@ -1,0 +1,244 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Turn the logs of scripts/bench.sh's guests into JSON, a table and a plot.
+
+Exits with 1 when a row that belongs to a boot is missing.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import statistics
+import sys
+
+# row, scheduler, CPUs, what it is; aim, as a multiple of the boot's
+# EEVDF switch through a pipe on one CPU, or None
+SINGLE = [
+    ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
+    ("pipe", "scx_simple", 1, "pipe switch, scx_simple", None),
+    ("pipe", "fifo", 1, "pipe switch, ghost-fifo", None),
+    ("yield", "eevdf", 1, "yield switch, EEVDF", None),
+    ("yield", "scx_simple", 1, "yield switch, scx_simple", None),
+    ("yield", "fifo", 1, "yield switch, ghost-fifo", None),
+    ("schedule-local", "agent", 1, "local schedule", 1.15),
+    ("message-local", "agent", 1, "message, waiting local agent", 1.0),
+]
+BOOTS = {
+    "plain": [
+        ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
+        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
+        ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
+    ],
+    "single": SINGLE + [
+        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
+        ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
+    ],
+    "pair": SINGLE + [
+        ("pipe", "eevdf", 2, "pipe switch, 2 CPUs, EEVDF", None),
+        ("pipe", "scx_simple", 2, "pipe switch, 2 CPUs, scx_simple", None),
+        ("pipe", "fifo", 2, "pipe switch, 2 CPUs, ghost-fifo", None),
+        ("message-poll", "agent", 2, "message, polling agent", 0.25),
+        ("schedule-remote", "agent", 2, "remote schedule, end to end", 2.0),
+        ("batch-1", "agent", 2, "remote commit, agent's side", None),
+        ("kill-to-cfs", "agent", 1, "agent killed until CFS runs", None),
+        ("handoff-gap", "fifo", 1, "handoff: without agent", None),
+        ("handoff-wait", "fifo", 1, "handoff: longest wait of a task", None),
+    ],
+    "batch": [
+        ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
+        ("batch-1", "agent", 9, "remote commit, 1 at once", None),
+        ("batch-2", "agent", 9, "remote commits, 2 at once, each", 0.3),
+        ("batch-4", "agent", 9, "remote commits, 4 at once, each", 0.3),
+        ("batch-8", "agent", 9, "remote commits, 8 at once, each", 0.3),
+    ],
+}
+TITLES = {
+    "plain": "instructions, 1 CPU, nothing uses SCHED_GHOST",
+    "single": "instructions, 1 CPU",
+    "pair": "time, 2 CPUs, idle ones spin",
+    "batch": "time, 9 CPUs (more than the host has: an indication)",
+}
+# Nobody compares these with a switch: they have no place in the plot.
+RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick")
+
+
+def digest(path):
+    with open(path, "rb") as f:
+        return hashlib.sha256(f.read()).hexdigest()
+
+
+def read_log(path):
+    """The rows in a guest's console, by (row, scheduler, CPUs)."""
+    rows, missing, kernel = {}, {}, None
+    try:
+        with open(path, encoding="utf-8", errors="replace") as f:
+            text = f.read()
+    except OSError:
+        text = ""
+    for line in text.replace("\r", "").splitlines():
+        start = line.find("bench ")
+        if start < 0:
+            continue
+        why = re.search(r" why=(.*)", line)
+        words = dict(w.split("=", 1) for w in line[start:].split() if "=" in w)
+        if "kernel" in words:
+            kernel = words["kernel"]
+        elif "missing" in words:
+            key = (words["missing"], words["sched"], int(words["cpus"]))
+            missing[key] = why.group(1).strip() if why else ""
+        elif "samples" in words and "row" in words:
+            samples = [float(s) for s in words["samples"].split(",") if s]
+            key = (words["row"], words["sched"], int(words["cpus"]))
+            if samples:
+                rows[key] = (words["unit"], samples)
+    return rows, missing, kernel
+
+
+def read_boot(spec):
+    boot, cpus, accel, path = spec.split(":", 3)
+    rows, missing, kernel = read_log(path)
+    base = rows.get(("pipe", "eevdf", 1))
+    base = statistics.median(base[1]) if base else None
+    result = {"boot": boot, "accelerator": accel, "cpus": int(cpus),
+              "kernel": kernel, "title": TITLES[boot], "rows": [],
+              "not_measured": []}
+    for row, sched, used, text, aim in BOOTS[boot]:
+        key = (row, sched, used)
+        if key not in rows:
+            why = missing.get(key)
+            result["not_measured"].append(
+                {"row": row, "sched": sched, "cpus": used, "text": text,
+                 "why": why or "the guest did not get that far"})
+            continue
+        unit, samples = rows[key]
+        median = statistics.median(samples)
+        ratio = median / base if base else None
+        entry = {"row": row, "sched": sched, "cpus": used, "text": text,
+                 "unit": unit, "samples": samples, "median": median,
+                 "min": min(samples), "max": max(samples), "ratio": ratio}
+        if aim is not None and ratio is not None:
+            entry["aim"] = aim
+            entry["reached"] = ratio <= aim
+        result["rows"].append(entry)
+    return result
+
+
+def figure(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def table(report):
+    boots = report["boots"]
+    k = report["kernel"]
+    lines = [f"Linux {k['release']}, config {k['variant']} "
+             f"{k['config_sha256'][:12]}, {report['repetitions']} repetitions",
+             "median (least..most) of the repetitions; x is the multiple of",
+             "EEVDF's switch through a pipe on one CPU in the same boot"]
+    for b in boots:
+        lines += ["", f"{b['title']}; accelerator {b['accelerator']}"]
+        for r in b["rows"]:
+            ratio = f"{r['ratio']:.2f}" if r["ratio"] is not None else "-"
+            verdict = ""
+            if "aim" in r:
+                verdict = (f"aim {r['aim']:g} "
+                           + ("reached" if r["reached"] else "not reached"))
+            spread = f"({figure(r['min'])}..{figure(r['max'])})"
+            lines.append(f"  {r['text']:32.32}{figure(r['median']):>10} "
+                         f"{spread:>21}"[:66].ljust(66) + f"{ratio:>9}"
+                         if not verdict else
+                         f"  {r['text']:32.32}{figure(r['median']):>10} "
+                         f"{ratio:>7}  {verdict}")
+        for r in b["not_measured"]:
+            lines.append(f"  {r['text']:32.32} not measured: {r['why'][:30]}")
+    return "\n".join(lines) + "\n"
+
+
+def plot(report, out, name):
+    """A gnuplot program: the multiples of EEVDF, boot by boot."""
+    data, aims, tics, x = [], [], [], 0
+    for b in report["boots"]:
+        base = [r["median"] for r in b["rows"]
+                if (r["row"], r["sched"], r["cpus"]) == ("pipe", "eevdf", 1)]
+        for r in b["rows"]:
+            if r["row"] in RARE or r["ratio"] is None:
+                continue
+            data.append(f"{x} {r['ratio']} {r['min'] / base[0]} "
+                        f"{r['max'] / base[0]}")
+            if "aim" in r:
+                aims.append(f"{x} {r['aim']}")
+            where = {"single": "instr.", "pair": "time",
+                     "batch": "9 CPUs"}.get(b["boot"], b["boot"])
+            tics.append(f"\"{r['text']} ({where})\" {x}")
+            x += 1
+        x += 1
+    if not data:
+        return
+    k = report["kernel"]
+    with open(os.path.join(out, name + ".plot"), "w", encoding="utf-8") as f:
+        f.write(f"""set terminal svg size 1100,640 font "sans,11"
+set output "{os.path.join(out, name + '.svg')}"
+set title "SCHED\\\\_GHOST, multiples of EEVDF's pipe switch on one CPU; \
+Linux {k['release']}, {report['repetitions']} repetitions, least to most"
+set logscale y
+set yrange [0.05:*]
+set ylabel "x EEVDF"
+set grid ytics
+set style fill solid 0.6
+set boxwidth 0.7
+set bmargin 14
+set key top left
+set xtics rotate by -55 font ",9" ({', '.join(tics)})
+$data << END
+""" + "\n".join(data) + "\nEND\n$aims << END\n" + "\n".join(aims) + """
+END
+plot $data using 1:2 with boxes title "median", \\
+     $data using 1:2:3:4 with yerrorbars pointtype 0 linecolor "black" \\
+     title "spread", \\
+     $aims using 1:2 with points pointtype 2 linewidth 2 linecolor "red" \\
+     title "aim"
+""")
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--name", required=True)
+    p.add_argument("--out", required=True)
+    p.add_argument("--variant", required=True)
+    p.add_argument("--config", required=True)
+    p.add_argument("--image", required=True)
+    p.add_argument("--reps", type=int, required=True)
+    p.add_argument("--no-scx", default="")
+    p.add_argument("logs", nargs="+", metavar="BOOT:CPUS:ACCEL:LOG")
+    args = p.parse_args()
+
+    boots = [read_boot(spec) for spec in args.logs]
+    for b in boots:
+        for r in b["not_measured"]:
+            if r["sched"] == "scx_simple" and args.no_scx:
+                r["why"] = args.no_scx
+    kernels = {b["kernel"] for b in boots if b["kernel"]}
+    report = {
+        "name": args.name,
+        "kernel": {"release": ", ".join(sorted(kernels)) or "unknown",
+                   "variant": args.variant,
+                   "config_sha256": digest(args.config),
+                   "image_sha256": digest(args.image)},
+        "host_cpus": os.cpu_count(),
+        "repetitions": args.reps,
+        "boots": boots,
+    }
+    base = os.path.join(args.out, args.name)
+    with open(base + ".json", "w", encoding="utf-8") as f:
+        json.dump(report, f, indent=1)
+        f.write("\n")
+    text = table(report)
+    with open(base + ".txt", "w", encoding="utf-8") as f:
+        f.write(text)
+    print(text, end="")
+    plot(report, args.out, args.name)
+    return 1 if any(b["not_measured"] for b in boots) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

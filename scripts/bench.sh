@@ -1,0 +1,106 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# bench.sh [--name NAME] [--variant VARIANT] [--reps N] [--icount-only]
+#          [--from-logs]
+#
+# Measures SCHED_GHOST against EEVDF and sched_ext's scx_simple in virtual
+# machines, says what Documentation/measuring.md explains, and leaves
+#
+#   build/bench/NAME.json  all samples, and what they were taken on
+#   build/bench/NAME.txt   the table that is shown, too
+#   build/bench/NAME.svg   a plot of it
+#
+# It fails when a row could not be measured, never because of a figure.
+#
+#   --name NAME      default: VARIANT
+#   --variant NAME   kernel variant (default)
+#   --reps N         repetitions (5)
+#   --icount-only    only pipe, fork and tick in instructions, under EEVDF: what
+#                    a kernel costs that has SCHED_GHOST but does not use it;
+#                    works on a kernel without it
+#   --from-logs      boot nothing: table and plot of the last run's logs
+
+. "$(dirname "$0")/common.sh"
+
+name=
+variant=default
+reps=5
+only=
+from_logs=
+while [ $# -gt 0 ]; do
+	case $1 in
+	--icount-only) only=1; shift; continue ;;
+	--from-logs) from_logs=1; shift; continue ;;
+	--name|--variant|--reps) [ $# -ge 2 ] || die "$1 wants a value" ;;&
+	--name) name=$2 ;;
+	--variant) variant=$2 ;;
+	--reps) reps=$2 ;;
+	*) usage; exit 2 ;;
+	esac
+	shift 2
+done
+[[ $reps =~ ^[1-9][0-9]?$ ]] || die "--reps wants a number from 1 to 99"
+[ -n "$name" ] || name=$variant
+out=$BUILD/bench
+kernel=$BUILD/kernel-$variant
+mkdir -p "$out"
+
+# sched_ext's example scheduler from the same kernel tree. Prints why it is not
+# there if it is not.
+build_scx()
+{
+	local log=$BUILD/logs/bench-scx.log dir=$out/scx-$variant
+
+	mkdir -p "$dir"
+	[ -f "$kernel/vmlinux" ] || { echo "there is no $kernel/vmlinux"; return; }
+	make -C "$BUILD/linux/tools/sched_ext" -j"$(nproc)" O="$dir" \
+		CLANG=clang-19 LLVM_STRIP=llvm-strip-19 \
+		VMLINUX_BTF="$kernel/vmlinux" scx_simple >"$log" 2>&1 ||
+		echo "it did not build, see build/logs/bench-scx.log"
+}
+
+# boot_guest BOOT CPUS ACCEL [WORD...]: one guest, with its rows in its log.
+boot_guest()
+{
+	local boot=$1 cpus=$2 accel=$3 file=()
+	shift 3
+
+	logs+=("$boot:$cpus:$accel:$BUILD/logs/bench-$name-$boot.log")
+	[ -z "$from_logs" ] || return 0
+	[ -z "$scx" ] || file=(--file "$scx:/usr/bin/scx_simple")
+	"$TOP/qemu/run.sh" --variant "$variant" --accel "$accel" --cpus "$cpus" \
+		"${file[@]}" --append "loglevel=4 $*" --timeout 600 \
+		--name "bench-$name-$boot" --quiet -- \
+		/usr/lib/ghost/bench "$boot" "$reps" ||
+		say "the guest of boot '$boot' failed; what it measured is used"
+}
+
+logs=()
+scx=
+no_scx=
+if [ -n "$only" ]; then
+	boot_guest plain 1 icount
+else
+	if [ -z "$from_logs" ]; then
+		"$TOP/scripts/deps.sh" --bench
+		no_scx=$(build_scx)
+		scx=$out/scx-$variant/build/bin/scx_simple
+		[ -z "$no_scx" ] || { scx=; say "no scx_simple: $no_scx"; }
+	fi
+	boot_guest single 1 icount
+	# Two CPUs have a host CPU each. Idle ones spin: a halted one would wake
+	# by way of the host's scheduler, which would be measured instead.
+	boot_guest pair 2 tcg idle=poll
+	boot_guest batch 9 tcg
+fi
+
+status=0
+python3 "$TOP/scripts/bench-report.py" --name "$name" --out "$out" \
+	--variant "$variant" --config "$kernel/.config" \
+	--image "$kernel/arch/x86/boot/bzImage" --reps "$reps" \
+	--no-scx "$no_scx" "${logs[@]}" || status=1
+if [ -z "$only" ] && [ -s "$out/$name.plot" ]; then
+	gnuplot "$out/$name.plot" || die "gnuplot could not draw $out/$name.plot"
+fi
+exit $status
