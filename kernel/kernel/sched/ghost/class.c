@@ -184,7 +184,7 @@ void __ghost_prologue(struct rq *rq, struct task_struct *prev,
 /* Could prev go on running? rq lock held. */
 static bool keep_prev(struct rq *rq)
 {
-	struct task_struct *prev = rq->curr;
+	struct task_struct *prev = ghost_curr(rq);
 
 	return ghost_task(prev) && !rq->ghost.kick && !rq->ghost.voluntary &&
 		!prev->ghost.pending && task_on_rq_queued(prev) &&
@@ -205,7 +205,7 @@ static void set_avail(struct rq *rq, bool avail)
 void __ghost_decide(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
-	struct task_struct *prev = rq->curr;
+	struct task_struct *prev = ghost_curr(rq);
 	bool others = ghost_others(rq);
 	bool agent = ghost_agent_ready(rq);
 
@@ -314,7 +314,7 @@ static struct task_struct *pick_task_ghost(struct rq *rq)
 		return NULL;
 	if (rq->ghost.latched)
 		return rq->ghost.latched;
-	return keep_prev(rq) ? rq->curr : NULL;
+	return keep_prev(rq) ? ghost_curr(rq) : NULL;
 }
 
 static void start_waiting(struct task_struct *p)
@@ -340,7 +340,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 		if (flags & ENQUEUE_WAKEUP)
 			ghost_agent_unpark(rq);
 		ghost_count(rq, p, !rq->ghost.parked);
-		if (!rq->ghost.parked && rq->curr != p)
+		if (!rq->ghost.parked && ghost_curr(rq) != p)
 			resched_curr(rq);
 		return;
 	}
@@ -383,7 +383,7 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 
 static void yield_task_ghost(struct rq *rq)
 {
-	struct task_struct *p = rq->curr;
+	struct task_struct *p = ghost_curr(rq);
 
 	if (p->ghost.flags & GHOST_TF_AGENT)
 		return;

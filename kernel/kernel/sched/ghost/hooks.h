@@ -64,12 +64,19 @@ static inline const struct sched_class *ghost_pick_class(struct task_struct *p)
 	return ghost_agent(p) ? &ghost_agent_sched_class : p->sched_class;
 }
 
+/* What runs on the CPU. rq lock held. */
+static inline struct task_struct *ghost_curr(struct rq *rq)
+{
+	return rcu_dereference_protected(rq->curr,
+					 lockdep_is_held(__rq_lockp(rq)));
+}
+
 /* Does a schedule on @rq concern us? rq lock held. */
 static inline bool ghost_cpu(struct rq *rq)
 {
 	return ghost_enabled() &&
 		(rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent ||
-		 ghost_class(rq->curr));
+		 ghost_class(ghost_curr(rq)));
 }
 
 static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,

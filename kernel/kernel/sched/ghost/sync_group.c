@@ -44,7 +44,7 @@ static void ghost_rendezvous(struct rq *rq)
 
 	value = READ_ONCE(g->rendezvous);
 	if (value > 0 && (value & GHOST_RENDEZVOUS_POISON) &&
-	    ghost_task(rq->curr)) {
+	    ghost_task(ghost_curr(rq))) {
 		g->mute_preempt = true;
 		g->kick = true;
 		resched_curr(rq);

@@ -162,7 +162,7 @@ static bool entitled(struct ghost_commit *c)
 static s32 check_cpu(struct ghost_commit *c, struct task_struct *p)
 {
 	struct rq *rq = c->rq;
-	struct task_struct *curr = rq->curr;
+	struct task_struct *curr = ghost_curr(rq);
 	bool lower = ghost_class(curr) || is_idle_task(curr);
 
 	/* In __schedule(): what has just blocked keeps nobody off. */
@@ -203,9 +203,9 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 	struct ghost_rq *g = &c->rq->ghost;
 	struct rq *rq = c->rq;
 
-	if (p && rq->curr == p) {
-		/* Release: pairs with the acquire of the waiting CPU. */
+	if (p && ghost_curr(rq) == p) {
 		if (READ_ONCE(g->rendezvous) & GHOST_RENDEZVOUS_POISON)
+			/* Pairs with the acquire of the waiting CPU. */
 			smp_store_release(&g->rendezvous, c->rendezvous);
 		c->resched = false;
 		if (g->latched)
@@ -221,7 +221,7 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 
 	if (c->txn.gtid == GHOST_AGENT_GTID) {
 		ghost_agent_schedule(rq);
-		c->resched = c->resched && rq->curr != g->agent;
+		c->resched = c->resched && ghost_curr(rq) != g->agent;
 	} else {
 		if (p && p != rq->idle && task_rq(p) != rq) {
 			struct rq *src = task_rq(p);
@@ -236,7 +236,7 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 		if (!p)
 			g->kick = true;
 		/* While the agent itself runs only it decides when to go. */
-		if (!c->block && rq->curr == g->agent)
+		if (!c->block && ghost_curr(rq) == g->agent)
 			c->resched = false;
 	}
 	/* Release: pairs with the acquire of the waiting CPU. */
@@ -286,7 +286,7 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 	if (state == GHOST_TXN_COMPLETE && p)
 		state = check_task(c, p);
 	if (state == GHOST_TXN_COMPLETE && c->txn.gtid == GHOST_IDLE_GTID) {
-		if (rq->curr == rq->idle &&
+		if (ghost_curr(rq) == rq->idle &&
 		    !(c->txn.commit_flags & ALLOW_TASK_ONCPU))
 			state = GHOST_TXN_TARGET_ONCPU;
 	} else if (state == GHOST_TXN_COMPLETE && c->txn.gtid < GHOST_IDLE_GTID) {
