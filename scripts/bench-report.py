@@ -56,8 +56,8 @@ BOOTS = {
 TITLES = {
     "plain": "instructions, 1 CPU, nothing uses SCHED_GHOST",
     "single": "instructions, 1 CPU",
-    "pair": "time, 2 CPUs, idle ones spin",
-    "batch": "time, 9 CPUs (more than the host has: an indication)",
+    "pair": "nanoseconds of the guest, 2 CPUs, idle ones spin",
+    "batch": "nanoseconds of the guest, 9 CPUs, an indication only",
 }
 # Nobody compares these with a switch: they have no place in the plot.
 RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick")
@@ -125,32 +125,33 @@ def read_boot(spec):
 
 
 def figure(value):
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+    for unit, scale in (("M", 1e6), ("k", 1e3)):
+        if value >= 10 * scale:
+            return f"{value / scale:.{1 if value < 100 * scale else 0}f}{unit}"
+    return f"{value:.0f}"
 
 
 def table(report):
-    boots = report["boots"]
     k = report["kernel"]
     lines = [f"Linux {k['release']}, config {k['variant']} "
-             f"{k['config_sha256'][:12]}, {report['repetitions']} repetitions",
-             "median (least..most) of the repetitions; x is the multiple of",
-             "EEVDF's switch through a pipe on one CPU in the same boot"]
-    for b in boots:
-        lines += ["", f"{b['title']}; accelerator {b['accelerator']}"]
+             f"{k['config_sha256'][:12]}, {report['repetitions']} repetitions.",
+             "Median, least..most of the repetitions; x: the multiple of EEVDF's",
+             "pipe switch on one CPU in the same boot; aim: for x."]
+    for b in report["boots"]:
+        lines += ["", f"{b['title']}; accelerator {b['accelerator']}", ""]
+        lines.append(f"  {'':31}{'median':>7}{'least..most':>14}{'x':>8}"
+                     f"  {'aim'}")
         for r in b["rows"]:
+            spread = f"{figure(r['min'])}..{figure(r['max'])}"
             ratio = f"{r['ratio']:.2f}" if r["ratio"] is not None else "-"
-            verdict = ""
+            aim = ""
             if "aim" in r:
-                verdict = (f"aim {r['aim']:g} "
-                           + ("reached" if r["reached"] else "not reached"))
-            spread = f"({figure(r['min'])}..{figure(r['max'])})"
-            lines.append(f"  {r['text']:32.32}{figure(r['median']):>10} "
-                         f"{spread:>21}"[:66].ljust(66) + f"{ratio:>9}"
-                         if not verdict else
-                         f"  {r['text']:32.32}{figure(r['median']):>10} "
-                         f"{ratio:>7}  {verdict}")
+                aim = (f"{r['aim']:<4g} "
+                       + ("reached" if r["reached"] else "not reached"))
+            lines.append(f"  {r['text']:31.31}{figure(r['median']):>7}"
+                         f"{spread:>14}{ratio:>8}  {aim}".rstrip())
         for r in b["not_measured"]:
-            lines.append(f"  {r['text']:32.32} not measured: {r['why'][:30]}")
+            lines.append(f"  {r['text']:31.31} not measured: {r['why'][:31]}")
     return "\n".join(lines) + "\n"
 
 
