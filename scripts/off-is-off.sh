@@ -15,7 +15,7 @@
 #   never-*   Kconfig does not offer the option
 #   instructions   a pipe switch, fork and exit, and a tick cost less than 0.2 %
 #             more instructions with the option on and no enclave than with it
-#             off (scripts/bench.sh, kernel variants default and off)
+#             off: median of 5, one CPU, kernel variants off and default
 #
 # What is compared: in each object file of kernel/sched/, every section that is
 # loaded and read-only, with its relocations. That is code, constants, strings,
@@ -206,7 +206,8 @@ compare_object()
 	list=$(sections "$1")
 	diff <(printf '%s\n' "$list") <(sections "$2") >/dev/null || {
 		echo "$3: sections and their sizes differ:"
-		diff <(printf '%s\n' "$list") <(sections "$2") | sed 's/^/    /'
+		diff <(printf '%s\n' "$list") <(sections "$2") |
+			sed -n 's/^[<>]/    &/p' || true
 	}
 	while read -r section _; do
 		cmp -s <(contents "$1" "$section") <(contents "$2" "$section") ||
@@ -265,6 +266,35 @@ row_never()
 		return 1
 	fi
 	result="not offered"
+}
+
+row_instructions()
+{
+	local variant
+
+	make -C "$TOP" --no-print-directory initramfs
+	for variant in off default; do
+		"$TOP/scripts/build-kernel.sh" --variant "$variant" --jobs "$jobs"
+		"$TOP/scripts/bench.sh" --icount-only --variant "$variant" \
+			--name "off-is-off-$variant"
+	done
+	result=$(python3 - "$BUILD"/bench/off-is-off-{off,default}.json <<'END'
+import json, sys
+
+def medians(name):
+    boots = json.load(open(name))["boots"]
+    return {r["row"]: r["median"] for b in boots for r in b["rows"]
+            if r["unit"] == "instructions"}
+
+off, on = map(medians, sys.argv[1:])
+worst = 0
+for row in "pipe", "fork", "tick":
+    change = 100 * (on[row] / off[row] - 1)
+    worst = max(worst, abs(change))
+    print(f"{row} {change:+.2f} %", end=", " if row != "tick" else "\n")
+sys.exit(worst >= 0.2)
+END
+	) || { echo "0.2 % or more: $result"; return 1; }
 }
 
 failed=0

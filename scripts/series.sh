@@ -4,9 +4,10 @@
 # series.sh [--check] [--jobs N] [--signoff 'NAME <MAIL>'] [--prefix WORDS]
 #
 # Writes the kernel side as a mailing-list series for git am to build/series/:
-# a cover letter and commits, cut as patches/6.12/commits says, from the hooks
-# in patches/6.12/ and the files in kernel/. checkpatch --strict must have
-# nothing to say but what patches/6.12/commits.checkpatch excuses.
+# a cover letter with the table of the last make bench, and commits, cut from
+# the hooks in patches/6.12/ and the files in kernel/ as patches/6.12/commits
+# says. checkpatch --strict must have nothing to say but what
+# patches/6.12/commits.checkpatch excuses.
 #
 #   --check    also apply it with git am to a git tree of the plain source,
 #              build what each commit touches and kernel/sched/, option off and
@@ -112,7 +113,8 @@ take()
 		[ -n "$subject" ] || {
 			subject=$(sed -n '/^Subject: /{s/^Subject: \[[^]]*\] //p;q}' \
 				"$patches/$name")
-			text=$(sed '1,/^$/d; /^---$/,$d' "$patches/$name")$'\n'
+			text=$(sed '1,/^$/d; /^---$/,$d; /^Signed-off-by: /d' \
+				"$patches/$name")$'\n'
 		}
 		git -C "$repo" apply -p1 "${options[@]}" "$patches/$name" ||
 			die "$name does not apply at '$subject'" \
@@ -165,18 +167,20 @@ difference=$(diff -rq --exclude=.git "$whole" "$repo") ||
 rm -rf "$series"
 git -C "$repo" format-patch -q --zero-commit --no-signature --cover-letter \
 	--subject-prefix="$prefix" -o "$series" base
-# The table between the marks in the page on measuring, if there is one
-figures=$(sed -n '/^<!-- figures -->$/,/^<!-- end of figures -->$/{/^<!--/!p}' \
-	"$TOP/Documentation/measuring.md" 2>/dev/null) || true
+# The table of the last make bench, if there was one
+figures=$(cat "$BUILD/bench/default.txt" 2>/dev/null) || true
 [ -n "$figures" ] ||
-	figures="The project's repository measures with make bench: switches, commits,
-messages and remote schedules, against EEVDF and scx_simple in the same boot."
+	figures="Not measured here. The project's repository does it with make bench:
+switches, commits, messages and remote schedules, against EEVDF and scx_simple
+in the same boot."
 {
-	cover=$(sed '1,2d' "$patches/cover-letter.txt")
+	cover=$(sed '/^#/d' "$patches/cover-letter.txt")
+	title=${cover%%$'\n'*}
+	cover=${cover#*$'\n\n'}
 	cover=${cover/@FIGURES@/$figures}
 	while IFS= read -r line; do
 		case $line in
-		Subject:*) printf '%s\n' "${line%%\**}$(head -n 1 "$patches/cover-letter.txt")" ;;
+		Subject:*) printf '%s\n' "${line%%\**}$title" ;;
 		'*** BLURB HERE ***') printf '%s\n' "$cover" ;;
 		*) printf '%s\n' "$line" ;;
 		esac
