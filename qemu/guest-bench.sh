@@ -10,7 +10,7 @@
 #   plain   under -icount: pipe, fork and tick, on any kernel
 #   single  under -icount, one CPU: the rows in which one CPU runs at a time
 #   pair    two CPUs: all rows but the batches
-#   batch   nine CPUs: an agent sends tasks to up to eight others
+#   batch   under -icount, nine CPUs: an agent sends tasks to up to eight others
 
 boot=$1
 reps=$2
@@ -18,7 +18,7 @@ fs=/sys/fs/ghost
 log=/tmp/bench.log
 unit=
 case $boot in
-plain|single) unit=--instructions ;;
+plain|single|batch) unit=--instructions ;;
 esac
 
 missing()
@@ -179,6 +179,7 @@ single)
 pair)
 	one_cpu eevdf env
 	two_cpus eevdf env
+	measure eevdf 1 ghost-bench threads --cpus 1
 	scx_switches
 	measure agent 1 ghost-bench local --cpus 1
 	measure agent 2 ghost-bench remote --cpus 0,1
@@ -189,8 +190,9 @@ pair)
 	under_fifo 1 handoff
 	;;
 batch)
-	measure eevdf 1 ghost-bench pipe --cpus 1
-	measure agent 9 ghost-bench batch --cpus 0-8
+	# Few: the idle CPUs spin through all the instructions there are
+	measure eevdf 1 ghost-bench pipe --cpus 1 --rounds 200
+	measure agent 9 ghost-bench batch --cpus 0-8 --rounds 20
 	;;
 esac
 [ ! -d $fs ] || dmesg | grep -i 'ghost.*destroyed by' || true

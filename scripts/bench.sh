@@ -92,7 +92,9 @@ else
 	# Two CPUs have a host CPU each. Idle ones spin: a halted one would wake
 	# by way of the host's scheduler, which would be measured instead.
 	boot_guest pair 2 tcg idle=poll
-	boot_guest batch 9 tcg
+	# Spinning again: an agent whose interrupt starts another CPU would have
+	# that one's instructions counted with its own.
+	boot_guest batch 9 icount idle=poll
 fi
 
 status=0

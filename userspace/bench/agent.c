@@ -554,11 +554,14 @@ static int kill_once(const struct bench *b, struct samples *times, int *ready)
 	err = ghost_fs_add_task(ghost_enclave_dir(s->enclave), a->pid);
 	if (err)
 		return fail("the task cannot join", err);
-	SET(a->player->on_cfs, 0);
+	/* What it said last it may have found out before it joined. */
 	turns = LOOK(a->player->turns);
 	if (!wait_until(LOOK(a->player->turns) > turns + 10))
 		return fail("the agent did not run its task", -ETIMEDOUT);
-	if (LOOK(a->player->on_cfs))
+	SET(a->player->on_cfs, 0);
+	turns = LOOK(a->player->turns);
+	if (!wait_until(LOOK(a->player->turns) > turns + 10) ||
+	    LOOK(a->player->on_cfs))
 		return fail("the task is none of the agent's", -EINVAL);
 
 	start = stamp();

@@ -71,6 +71,7 @@ void *shared(unsigned long size);
 
 /* plain.c: rows for any scheduler */
 int bench_pipe(const struct bench *b);
+int bench_threads(const struct bench *b);
 int bench_yield(const struct bench *b);
 int bench_fork(const struct bench *b);
 int bench_tick(const struct bench *b);

@@ -21,6 +21,7 @@ static const struct row {
 	const char *text;
 } rows[] = {
 	{ "pipe", bench_pipe, "switch through a pipe, one way" },
+	{ "threads", bench_threads, "the same between two threads" },
 	{ "yield", bench_yield, "switch by sched_yield(), one CPU" },
 	{ "fork", bench_fork, "fork, exit and wait" },
 	{ "tick", bench_tick, "interruption of a busy thread by the tick" },

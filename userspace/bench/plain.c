@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -40,59 +41,91 @@ static pid_t start_child(void)
 
 /* ---- pipe ---- */
 
-static void echo(int from, int to)
+struct other_end {
+	int from;
+	int to;
+	int cpu;
+	pid_t pid;		/* 0: it is a thread */
+	pthread_t thread;
+};
+
+static void *echo(void *arg)
 {
+	struct other_end *o = arg;
 	char c;
 
-	while (read(from, &c, 1) == 1)
-		if (write(to, &c, 1) != 1)
+	if (pin(0, o->cpu))
+		return NULL;
+	while (read(o->from, &c, 1) == 1)
+		if (write(o->to, &c, 1) != 1)
 			break;
-	_exit(0);
+	return NULL;
+}
+
+static int start_echo(struct other_end *o, bool thread)
+{
+	if (thread)
+		return -pthread_create(&o->thread, NULL, echo, o);
+	o->pid = start_child();
+	if (!o->pid) {
+		echo(o);
+		_exit(0);
+	}
+	return o->pid < 0 ? -errno : 0;
 }
 
 /* On one CPU if only one is given, else across the first two. */
-int bench_pipe(const struct bench *b)
+static int pipe_switches(const struct bench *b, struct result *r, bool thread)
 {
-	struct result r = { .row = "pipe", .per = 2 };
-	int there[2], back[2], rep, i;
-	pid_t pid;
+	struct other_end other = { .cpu = b->cpus[b->nr_cpus > 1] };
+	int there[2], back[2], rep, i, err;
 	char c = 0;
 
 	if (pipe(there) || pipe(back))
 		return fail("no pipe", -errno);
-	pid = start_child();
-	if (pid < 0)
-		return fail("no second process", -errno);
-	if (!pid) {
-		close(there[1]);
-		if (pin(0, b->cpus[b->nr_cpus > 1]))
-			_exit(1);
-		echo(there[0], back[1]);
-	}
-	close(there[0]);
-	close(back[1]);
-	if (pin(0, b->cpus[0])) {
-		end_child(pid);
+	other.from = there[0];
+	other.to = back[1];
+	if (pin(0, b->cpus[0]))
 		return 1;
-	}
+	err = start_echo(&other, thread);
+	if (err)
+		return fail("nobody at the other end of the pipe", err);
 	for (rep = 0; rep <= b->reps; rep++) {
 		for (i = 0; i < rounds(b, 2000); i++) {
 			int64_t start = stamp();
 
 			if (write(there[1], &c, 1) != 1 ||
-			    read(back[0], &c, 1) != 1) {
-				end_child(pid);
-				return fail("the other end of the pipe", -EPIPE);
-			}
+			    read(back[0], &c, 1) != 1)
+				return fail("the pipe", -errno);
 			add_sample(&samples, stamp() - start);
 		}
 		if (!rep)
 			samples.n = 0;
-		end_repetition(&samples, &r);
+		end_repetition(&samples, r);
 	}
-	end_child(pid);
-	print_result(b, &r);
+	if (thread) {
+		close(there[1]);
+		pthread_join(other.thread, NULL);
+	} else {
+		end_child(other.pid);
+	}
+	print_result(b, r);
 	return 0;
+}
+
+int bench_pipe(const struct bench *b)
+{
+	struct result r = { .row = "pipe", .per = 2 };
+
+	return pipe_switches(b, &r, false);
+}
+
+/* Both ends share their memory: no switch of page tables. */
+int bench_threads(const struct bench *b)
+{
+	struct result r = { .row = "threads", .per = 2 };
+
+	return pipe_switches(b, &r, true);
 }
 
 /* ---- yield ---- */
