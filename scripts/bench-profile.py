@@ -56,13 +56,16 @@ def record(args, work):
            "--qemu", "-monitor", "--qemu", f"unix:{path},server,nowait",
            "--qemu", "-D", "--qemu", log, "--",
            "sh", "-c", "echo profile: started; " + " ".join(args.command)]
-    with subprocess.Popen(run, stdout=subprocess.PIPE, text=True,
+    # What run.sh says of a guest that is stopped from outside is of no interest
+    with open(os.path.join(work, "errors"), "w+", encoding="utf-8") as errors, \
+         subprocess.Popen(run, stdout=subprocess.PIPE, text=True, stderr=errors,
                           stdin=subprocess.DEVNULL) as guest:
         for line in guest.stdout:
-            if "profile: started" in line:
+            if line.startswith("profile: started"):
                 break
         else:
-            sys.exit("bench-profile: the guest did not start")
+            errors.seek(0)
+            sys.exit("bench-profile: the guest did not start\n" + errors.read())
         time.sleep(args.after)
         with socket.socket(socket.AF_UNIX) as monitor:
             monitor.connect(path)
