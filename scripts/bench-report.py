@@ -220,6 +220,7 @@ def main():
     p.add_argument("--config", required=True)
     p.add_argument("--image", required=True)
     p.add_argument("--reps", type=int, required=True)
+    p.add_argument("--source", default="unknown")
     p.add_argument("--no-scx", default="")
     p.add_argument("logs", nargs="+", metavar="BOOT:CPUS:ACCEL:LOG")
     args = p.parse_args()
@@ -236,6 +237,7 @@ def main():
                    "variant": args.variant,
                    "config_sha256": digest(args.config),
                    "image_sha256": digest(args.image)},
+        "source": args.source,
         "host_cpus": os.cpu_count(),
         "repetitions": args.reps,
         "boots": boots,

@@ -98,10 +98,11 @@ else
 fi
 
 status=0
+source=$(git -C "$TOP" describe --always --dirty 2>/dev/null || echo unknown)
 python3 "$TOP/scripts/bench-report.py" --name "$name" --out "$out" \
 	--variant "$variant" --config "$kernel/.config" \
 	--image "$kernel/arch/x86/boot/bzImage" --reps "$reps" \
-	--no-scx "$no_scx" "${logs[@]}" || status=1
+	--source "$source" --no-scx "$no_scx" "${logs[@]}" || status=1
 if [ -z "$only" ] && [ -s "$out/$name.plot" ]; then
 	gnuplot "$out/$name.plot" || die "gnuplot could not draw $out/$name.plot"
 fi
