@@ -242,19 +242,20 @@ report "checkpatch --strict" "$findings"
 tree=$work/linux
 if ! cmp -s "$plain/.ghost-source" "$tree/.ghost-source"; then
 	say "making a git tree of the plain source, which takes a minute or two"
-	rm -rf "$tree"
+	rm -rf "$tree" "$tree.part"
 	cp -al "$plain" "$tree.part"
 	git -C "$tree.part" init -q
 	git -C "$tree.part" config core.looseCompression 0
 	git -C "$tree.part" config gc.auto 0
-	git -C "$tree.part" add -A
+	# Debian's .gitignore names everything
+	git -C "$tree.part" add -A -f -- . ":!.ghost-source"
 	git -C "$tree.part" commit -q -m "Linux $(kernel_version "$plain")"
 	git -C "$tree.part" tag plain
 	mv "$tree.part" "$tree"
 fi
 git -C "$tree" am -q --abort 2>/dev/null || true
 git -C "$tree" reset -q --hard plain
-git -C "$tree" clean -q -fd
+git -C "$tree" clean -q -fdx -e .ghost-source
 
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1
 compiler=()
