@@ -199,7 +199,7 @@ set style fill solid 0.6
 set boxwidth 0.7
 set bmargin 13
 set lmargin 16
-set key top left
+set key top right
 set xtics rotate by 50 right font ",9" ({', '.join(tics)})
 $data << END
 """ + "\n".join(data) + "\nEND\n$aims << END\n" + "\n".join(aims) + """

@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/personality.h>
 #include <time.h>
+#include <unistd.h>
 #include <ghost/ghost.h>
 
 #include "bench.h"
@@ -186,11 +188,24 @@ static void parse(int argc, char **argv, struct bench *b)
 	}
 }
 
+/* Where stack and heap lie decides how many page tables a fork copies. */
+static void same_addresses(char **argv)
+{
+	int now = personality(0xffffffff);
+
+	if (now < 0 || now & ADDR_NO_RANDOMIZE)
+		return;
+	if (personality((unsigned long)now | ADDR_NO_RANDOMIZE) >= 0)
+		execv("/proc/self/exe", argv);
+	perror("ghost-bench: addresses stay random, so fork may vary");
+}
+
 int main(int argc, char **argv)
 {
 	struct bench b = { .reps = 5, .nr_cpus = 1 };
 	size_t i;
 
+	same_addresses(argv);
 	parse(argc, argv, &b);
 	bench_instructions = b.instructions;
 	for (i = 0; optind == argc - 1 && i < sizeof(rows) / sizeof(rows[0]); i++)
