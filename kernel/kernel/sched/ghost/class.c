@@ -253,6 +253,8 @@ void __ghost_decide(struct rq *rq)
 	if (agent) {
 		u32 boost = others ? GHOST_SW_BOOST_PRIO : 0;
 
+		/* What this pass has told stepped the barrier after it woke. */
+		ghost_agent_sync(rq);
 		if ((g->agent->ghost.sw->flags & GHOST_SW_BOOST_PRIO) != boost)
 			ghost_sw_set(g->agent, boost, GHOST_SW_BOOST_PRIO);
 	}
