@@ -257,6 +257,20 @@ git -C "$tree" am -q --abort 2>/dev/null || true
 git -C "$tree" reset -q --hard plain
 git -C "$tree" clean -q -fdx -e .ghost-source
 
+files=("$series"/*.patch)
+files=("${files[@]:1}")
+out=$(git -C "$tree" am -q "${files[@]}" 2>&1) || {
+	report "git am" "$out"
+	exit 1
+}
+report "git am" ""
+rm -rf "$work/prepared"
+cp -al "$plain" "$work/prepared"
+"$TOP/scripts/prepare-kernel.sh" --linux="$work/prepared" >"$work/prepare.log"
+report "same files as prepare-kernel.sh makes" \
+	"$(diff -rq --exclude=.git --exclude='.ghost*' "$work/prepared" "$tree")"
+rm -rf "$work/prepared"
+
 export CCACHE_BASEDIR=$TOP CCACHE_NOHASHDIR=1
 compiler=()
 [ -z "$(command -v ccache)" ] || compiler=("CC=ccache gcc" "HOSTCC=ccache gcc")
@@ -301,13 +315,10 @@ touched_objects()
 }
 
 configured=
-for f in "$series"/*.patch; do
-	[[ $f != */0000-* ]] || continue
-	name=${f##*/} name=${name%.patch}
-	out=$(git -C "$tree" am -q "$f" 2>&1) || {
-		report "$name: git am" "$out"
-		exit 1
-	}
+mapfile -t revisions < <(git -C "$tree" rev-list --reverse plain..HEAD)
+for i in "${!revisions[@]}"; do
+	name=${files[i]##*/} name=${name%.patch}
+	git -C "$tree" reset -q --hard "${revisions[i]}"
 	if [ "$configured" != "$(cat "$tree"/kernel/sched/ghost/Kconfig 2>/dev/null || echo no)" ]
 	then
 		configured=$(cat "$tree"/kernel/sched/ghost/Kconfig 2>/dev/null || echo no)
@@ -327,10 +338,4 @@ for f in "$series"/*.patch; do
 		report "$name: on" "$(build on "${objects[@]}")"
 done
 
-rm -rf "$work/prepared"
-cp -al "$plain" "$work/prepared"
-"$TOP/scripts/prepare-kernel.sh" --linux="$work/prepared" >"$work/prepare.log"
-report "same files as prepare-kernel.sh makes" \
-	"$(diff -rq --exclude=.git --exclude='.ghost*' "$work/prepared" "$tree")"
-rm -rf "$work/prepared"
 exit $failed
