@@ -61,7 +61,7 @@ for cpus in $cpu_counts; do
 	programs=0
 	failed_before=$failed
 	while :; do
-		name=test-$cpus-cpus
+		name=test-${cpus//[^0-9a-z]/-}-cpus
 		status=0
 		# psi=0: its averaging works run on the CPUs that the tests give to
 		# enclaves, and preempt what a test has just scheduled.

@@ -35,8 +35,10 @@ kernel/sched/ghost/files\.c	SYSFS_EMIT
 kernel/sched/ghost/enclave\.c	AVOID_BUG
 # Who submits the series signs it off
 patches/.*	MISSING_SIGN_OFF
-# The '*' is the linker script's, and the permissions are as their neighbours'
+# The '*' is the linker script's; alignment and permissions are as their
+# neighbours'
 patches/6\.12/0001-.*	SPACING
+patches/6\.12/0002-.*	PARENTHESIS_ALIGNMENT
 patches/6\.12/0006-.*	SYMBOLIC_PERMS
 patches/6\.12/0006-.*	SPACING
 # Types and macros that only the kernel has

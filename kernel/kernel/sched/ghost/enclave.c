@@ -476,7 +476,7 @@ static void move_queued(struct rq *rq, int dst_cpu)
  * thread whose RUN fails, and the members queued here move on. Runs on that
  * CPU, so none of them is running.
  */
-int __ghost_cpu_deactivate(int cpu)
+void __ghost_cpu_deactivate(int cpu)
 {
 	struct rq *rq = cpu_rq(cpu);
 	struct ghost_enclave *e;
@@ -503,7 +503,6 @@ int __ghost_cpu_deactivate(int cpu)
 	dst = cpumask_any_but(cpu_active_mask, cpu);
 	if (dst < nr_cpu_ids)
 		move_queued(rq, dst);
-	return 0;
 }
 
 static void rq_irq_work(struct irq_work *work)

@@ -33,7 +33,7 @@ int __ghost_check_setscheduler(struct task_struct *p, int policy,
 int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
 				 int policy, u64 sched_flags);
 void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p);
-int __ghost_cpu_deactivate(int cpu);
+void __ghost_cpu_deactivate(int cpu);
 void ghost_sched_init(void);
 
 /* No task has the class while there is no enclave. */
@@ -138,7 +138,8 @@ static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 /* Called where PSI learns of the switch: a parked agent sleeps. */
 static inline bool ghost_agent_sleeps(struct task_struct *prev)
 {
-	if (!ghost_agent(prev) || !task_rq(prev)->ghost.parked)
+	if (!ghost_agent(prev) || !task_on_rq_queued(prev) ||
+	    !task_rq(prev)->ghost.parked)
 		return false;
 
 	prev->ghost.psi_asleep = true;
@@ -186,55 +187,42 @@ static inline void ghost_finish_setscheduler(struct rq *rq,
 		__ghost_finish_setscheduler(rq, p);
 }
 
-static inline int ghost_cpu_deactivate(int cpu)
+static inline void ghost_cpu_deactivate(int cpu)
 {
-	return ghost_enabled() ? __ghost_cpu_deactivate(cpu) : 0;
+	if (ghost_enabled())
+		__ghost_cpu_deactivate(cpu);
 }
 
 #else /* !CONFIG_SCHED_CLASS_GHOST */
 
-static inline bool ghost_class(const struct task_struct *p) { return false; }
-static inline int ghost_core_prio(const struct task_struct *p) { return 0; }
-static inline const struct sched_class *ghost_class_of_policy(void)
-{
-	return &fair_sched_class;
-}
-
-static inline bool ghost_agent(struct task_struct *p) { return false; }
-static inline const struct sched_class *ghost_pick_class(struct task_struct *p)
-{
-	return p->sched_class;
-}
-
-static inline bool ghost_cpu(struct rq *rq) { return false; }
-static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
-				  struct rq_flags *rf) {}
-static inline void ghost_decide(struct rq *rq) {}
-static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
-				struct task_struct *next) {}
-static inline unsigned long ghost_cfs_load(struct rq *rq) { return 0; }
-static inline void ghost_tick(struct rq *rq) {}
-static inline void ghost_kick_process(struct task_struct *p) {}
-static inline bool ghost_was_member(struct task_struct *p) { return false; }
-static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
-{
-	return false;
-}
-
-static inline bool ghost_agent_sleeps(struct task_struct *p) { return false; }
-static inline void ghost_init_entity(struct task_struct *p) {}
-static inline int ghost_fork(struct task_struct *p) { return 0; }
-static inline void ghost_cancel_fork(struct task_struct *p) {}
-static inline void ghost_post_fork(struct task_struct *p) {}
-static inline int ghost_check_setscheduler(struct task_struct *p, int policy,
-					   int reset_on_fork) { return 0; }
-static inline int ghost_prepare_setscheduler(struct rq *rq,
-					     struct task_struct *p, int policy,
-					     u64 sched_flags) { return 0; }
-static inline void ghost_finish_setscheduler(struct rq *rq,
-					     struct task_struct *p) {}
-static inline int ghost_cpu_deactivate(int cpu) { return 0; }
-static inline void ghost_sched_init(void) {}
-
+/*
+ * Macros, no inlines: gcc compiles rt_mutex_setprio(), sched_fork() and
+ * __sched_setscheduler() otherwise when they call even an empty inline, and
+ * with the option off not an instruction is to change.
+ */
+#define ghost_class(...)		false
+#define ghost_core_prio(...)		0
+#define ghost_class_of_policy(...)	(&fair_sched_class)
+#define ghost_agent(...)		false
+#define ghost_pick_class(p)		((p)->sched_class)
+#define ghost_cpu(...)			false
+#define ghost_prologue(...)		do { } while (0)
+#define ghost_decide(...)		do { } while (0)
+#define ghost_switch(...)		do { } while (0)
+#define ghost_cfs_load(...)		0UL
+#define ghost_tick(...)			do { } while (0)
+#define ghost_kick_process(...)		do { } while (0)
+#define ghost_was_member(...)		false
+#define ghost_pinned(...)		false
+#define ghost_agent_sleeps(...)		false
+#define ghost_init_entity(...)		do { } while (0)
+#define ghost_fork(...)			0
+#define ghost_cancel_fork(...)		do { } while (0)
+#define ghost_post_fork(...)		do { } while (0)
+#define ghost_check_setscheduler(...)	0
+#define ghost_prepare_setscheduler(...)	0
+#define ghost_finish_setscheduler(...)	do { } while (0)
+#define ghost_cpu_deactivate(...)	do { } while (0)
+#define ghost_sched_init(...)		do { } while (0)
 #endif /* CONFIG_SCHED_CLASS_GHOST */
 #endif /* _KERNEL_SCHED_GHOST_HOOKS_H */

@@ -92,7 +92,7 @@ static inline bool ghost_policy(int policy)
 #define ghost_enabled()			false
 #define ghost_skip_inactive(class)	(class)
 
-static inline bool ghost_policy(int policy) { return false; }
+#define ghost_policy(...)		false
 
 #endif /* CONFIG_SCHED_CLASS_GHOST */
 #endif /* _KERNEL_SCHED_GHOST_RQ_H */
