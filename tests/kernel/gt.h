@@ -269,6 +269,7 @@ int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
  * Does the task that @a has just committed make progress? A thread of another
  * class may take the CPU from it first: its last message is a PREEMPT then, and
  * it is committed again, as an agent does. Without that message nothing helps.
+ * PREEMPT messages of a lost latch, from before it ran, count as taken.
  */
 bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t);
 

@@ -412,6 +412,19 @@ static bool preempted(struct gt_queue *q, uint64_t gtid, uint32_t barrier)
 	return false;
 }
 
+/* Takes what is left of latches that were lost before the task ran. */
+static void forget_lost_latches(struct gt_queue *q, uint64_t gtid)
+{
+	int i;
+
+	gt_queue_consume(q);
+	for (i = 0; i < q->logged; i++)
+		if (q->log[i].gtid == gtid &&
+		    q->log[i].type == MSG_TASK_PREEMPT &&
+		    q->log[i].preempt.was_latched)
+			q->log[i].taken = true;
+}
+
 bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t)
 {
 	struct ghost_status_word *sw = gt_sw(a->e, t->gtid);
@@ -425,6 +438,7 @@ bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t)
 			gt_schedule(a, cpu, t, 0);
 		gt_sleep_ms(1);
 	}
+	forget_lost_latches(&a->e->q, t->gtid);
 	return true;
 }
 
