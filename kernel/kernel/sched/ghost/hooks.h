@@ -2,6 +2,7 @@
 /*
  * What the scheduler core calls. Each hook is a not-taken static branch while
  * no enclave exists, and nothing at all without CONFIG_SCHED_CLASS_GHOST.
+ * __always_inline: with -Os gcc makes a call of a branch that is not taken.
  */
 #ifndef _KERNEL_SCHED_GHOST_HOOKS_H
 #define _KERNEL_SCHED_GHOST_HOOKS_H
@@ -37,63 +38,63 @@ void __ghost_cpu_deactivate(int cpu);
 void ghost_sched_init(void);
 
 /* No task has the class while there is no enclave. */
-static inline bool ghost_class(const struct task_struct *p)
+static __always_inline bool ghost_class(const struct task_struct *p)
 {
 	return ghost_enabled() && p->sched_class == &ghost_sched_class;
 }
 
 /* Core scheduling: rank in the terms of __task_prio(), less is more. */
-static inline int ghost_core_prio(const struct task_struct *p)
+static __always_inline int ghost_core_prio(const struct task_struct *p)
 {
 	return p->ghost.flags & GHOST_TF_AGENT ? -2 : MAX_RT_PRIO + MAX_NICE + 2;
 }
 
-static inline const struct sched_class *ghost_class_of_policy(void)
+static __always_inline const struct sched_class *ghost_class_of_policy(void)
 {
 	return &ghost_sched_class;
 }
 
-static inline bool ghost_agent(struct task_struct *p)
+static __always_inline bool ghost_agent(struct task_struct *p)
 {
 	return ghost_enabled() && (p->ghost.flags & GHOST_TF_AGENT);
 }
 
 /* The class that a pick of @p was made by: agents rank above deadline. */
-static inline const struct sched_class *ghost_pick_class(struct task_struct *p)
+static __always_inline const struct sched_class *ghost_pick_class(struct task_struct *p)
 {
 	return ghost_agent(p) ? &ghost_agent_sched_class : p->sched_class;
 }
 
 /* What runs on the CPU. rq lock held. */
-static inline struct task_struct *ghost_curr(struct rq *rq)
+static __always_inline struct task_struct *ghost_curr(struct rq *rq)
 {
 	return rcu_dereference_protected(rq->curr,
 					 lockdep_is_held(__rq_lockp(rq)));
 }
 
 /* Does a schedule on @rq concern us? rq lock held. */
-static inline bool ghost_cpu(struct rq *rq)
+static __always_inline bool ghost_cpu(struct rq *rq)
 {
 	return ghost_enabled() &&
 		(rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent ||
 		 ghost_class(ghost_curr(rq)));
 }
 
-static inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
-				  struct rq_flags *rf)
+static __always_inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
+					   struct rq_flags *rf)
 {
 	if (ghost_cpu(rq))
 		__ghost_prologue(rq, prev, rf);
 }
 
-static inline void ghost_decide(struct rq *rq)
+static __always_inline void ghost_decide(struct rq *rq)
 {
 	if (ghost_cpu(rq))
 		__ghost_decide(rq);
 }
 
-static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
-				struct task_struct *next)
+static __always_inline void ghost_switch(struct rq *rq, struct task_struct *prev,
+					 struct task_struct *next)
 {
 	if (ghost_enabled() &&
 	    (rq->ghost.agent || ghost_class(prev) || ghost_class(next)))
@@ -101,26 +102,26 @@ static inline void ghost_switch(struct rq *rq, struct task_struct *prev,
 }
 
 /* What the fair class should add to the load of the CPU. */
-static inline unsigned long ghost_cfs_load(struct rq *rq)
+static __always_inline unsigned long ghost_cfs_load(struct rq *rq)
 {
 	return ghost_enabled() ? __ghost_cfs_load(rq) : 0;
 }
 
 /* Interrupts off, no rq lock held. */
-static inline void ghost_tick(struct rq *rq)
+static __always_inline void ghost_tick(struct rq *rq)
 {
 	if (ghost_enabled())
 		__ghost_tick(rq);
 }
 
-static inline void ghost_kick_process(struct task_struct *p)
+static __always_inline void ghost_kick_process(struct task_struct *p)
 {
 	if (ghost_agent(p))
 		__ghost_kick_agent(p);
 }
 
 /* Was it ever in an enclave, and so perhaps committed off its mask? */
-static inline bool ghost_was_member(struct task_struct *p)
+static __always_inline bool ghost_was_member(struct task_struct *p)
 {
 	return atomic64_read(&p->ghost.gtid) != 0;
 }
@@ -129,14 +130,14 @@ static inline bool ghost_was_member(struct task_struct *p)
  * Affinity of an agent is fixed, except for migrate_disable()'s bookkeeping.
  * Who asks is told, a cpuset that changes its CPUs is not: it would warn.
  */
-static inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
+static __always_inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 {
 	return ghost_agent(p) &&
 		!(sca_flags & (SCA_MIGRATE_DISABLE | SCA_MIGRATE_ENABLE));
 }
 
 /* Called where PSI learns of the switch: a parked agent sleeps. */
-static inline bool ghost_agent_sleeps(struct task_struct *prev)
+static __always_inline bool ghost_agent_sleeps(struct task_struct *prev)
 {
 	if (!ghost_agent(prev) || !task_on_rq_queued(prev) ||
 	    !task_rq(prev)->ghost.parked)
@@ -146,48 +147,48 @@ static inline bool ghost_agent_sleeps(struct task_struct *prev)
 	return true;
 }
 
-static inline int ghost_fork(struct task_struct *p)
+static __always_inline int ghost_fork(struct task_struct *p)
 {
 	return ghost_policy(p->policy) ? __ghost_fork(p) : 0;
 }
 
-static inline void ghost_cancel_fork(struct task_struct *p)
+static __always_inline void ghost_cancel_fork(struct task_struct *p)
 {
 	if (ghost_enabled() && p->ghost.sw)
 		__ghost_cancel_fork(p);
 }
 
-static inline void ghost_post_fork(struct task_struct *p)
+static __always_inline void ghost_post_fork(struct task_struct *p)
 {
 	if (ghost_enabled() && p->ghost.sw)
 		__ghost_post_fork(p);
 }
 
-static inline int ghost_check_setscheduler(struct task_struct *p, int policy,
-					   int reset_on_fork)
+static __always_inline int ghost_check_setscheduler(struct task_struct *p, int policy,
+						    int reset_on_fork)
 {
 	if (!ghost_policy(policy) && !ghost_policy(p->policy))
 		return 0;
 	return __ghost_check_setscheduler(p, policy, reset_on_fork);
 }
 
-static inline int ghost_prepare_setscheduler(struct rq *rq,
-					     struct task_struct *p, int policy,
-					     u64 sched_flags)
+static __always_inline int ghost_prepare_setscheduler(struct rq *rq,
+						      struct task_struct *p, int policy,
+						      u64 sched_flags)
 {
 	if (!ghost_policy(policy) || ghost_policy(p->policy))
 		return 0;
 	return __ghost_prepare_setscheduler(rq, p, policy, sched_flags);
 }
 
-static inline void ghost_finish_setscheduler(struct rq *rq,
-					     struct task_struct *p)
+static __always_inline void ghost_finish_setscheduler(struct rq *rq,
+						      struct task_struct *p)
 {
 	if (ghost_enabled() && p->ghost.sw)
 		__ghost_finish_setscheduler(rq, p);
 }
 
-static inline void ghost_cpu_deactivate(int cpu)
+static __always_inline void ghost_cpu_deactivate(int cpu)
 {
 	if (ghost_enabled())
 		__ghost_cpu_deactivate(cpu);

@@ -71,7 +71,7 @@ extern const struct sched_class ghost_sched_class;
 DECLARE_STATIC_KEY_FALSE(ghost_key);
 #define ghost_enabled()		static_branch_unlikely(&ghost_key)
 
-static inline bool ghost_policy(int policy)
+static __always_inline bool ghost_policy(int policy)
 {
 	return policy == SCHED_GHOST;
 }
