@@ -43,10 +43,21 @@ struct ghost_timer {
  *	to; private to the thread
  * @timer: what the next timerfd_settime of this thread binds the timer to;
  *	private to the thread
+ * @sw: status word while a member or agent, else NULL
+ * @gate: enclave whose departed status word gates the messages
+ * @saved_barrier: where the next incarnation goes on counting
+ * @flags: GHOST_TF_*
+ * @no_bpf_load: the process has given up BPF_PROG_LOAD; set for good
+ * @view: what the queue last received, enum ghost_view
+ * @pending: messages owed at the next schedule, GHOST_PEND_*
+ * @psi_asleep: PSI was told that the parked agent sleeps
+ * @last_ran_cpu: CPU before the last wake-up (p->pi_lock)
+ * @wake_up_cpu: CPU chosen for it (p->pi_lock)
+ * @waker_cpu: CPU that woke (p->pi_lock)
+ * @barrier: sequence number, copied to @sw
  * @enclave: enclave of a member or agent, counted
  * @queue: where the task's messages go, counted; may be NULL
  * @region: region that holds @sw
- * @sw: status word while a member or agent, else NULL
  * @last_runnable: monotonic ns since when the task waits, 0 while it does not
  * @excused: the enclave's excused time when the wait began, ns
  * @run_node: in rq->ghost.tasks while queued
@@ -55,28 +66,31 @@ struct ghost_timer {
  *	(enclave lock)
  * @hash_node: in the gtid hash (hash lock, RCU)
  * @gate_node: in the gating enclave's hash (enclave lock)
- * @gate: enclave whose departed status word gates the messages
- * @saved_barrier: where the next incarnation goes on counting
- * @barrier: sequence number, copied to @sw
- * @last_ran_cpu: CPU before the last wake-up (p->pi_lock)
- * @wake_up_cpu: CPU chosen for it (p->pi_lock)
- * @waker_cpu: CPU that woke (p->pi_lock)
- * @view: what the queue last received, enum ghost_view
- * @pending: messages owed at the next schedule, GHOST_PEND_*
- * @flags: GHOST_TF_*
- * @psi_asleep: PSI was told that the parked agent sleeps
- * @no_bpf_load: the process has given up BPF_PROG_LOAD; set for good
  *
- * Unless stated otherwise the fields are written under the task's rq lock.
+ * Unless stated otherwise the fields are written under the task's rq lock. Fork
+ * clears those up to @no_bpf_load, which is inherited; the rest counts for a
+ * member only and is initialised when a task becomes one.
  */
 struct sched_ghost_entity {
 	atomic64_t			gtid;
 	struct ghost_join		*join;
 	struct ghost_timer		*timer;
+	struct ghost_status_word	*sw;
+	struct ghost_enclave		*gate;
+	u32				saved_barrier;
+	u8				flags;
+	bool				no_bpf_load;
+
+	u8				view;
+	u8				pending;
+	bool				psi_asleep;
+	int				last_ran_cpu;
+	int				wake_up_cpu;
+	int				waker_cpu;
+	u32				barrier;
 	struct ghost_enclave		*enclave;
 	struct ghost_queue		*queue;
 	struct ghost_sw_region		*region;
-	struct ghost_status_word	*sw;
 	u64				last_runnable;
 	u64				excused;
 	struct list_head		run_node;
@@ -84,17 +98,6 @@ struct sched_ghost_entity {
 	struct list_head		lost_node;
 	struct hlist_node		hash_node;
 	struct hlist_node		gate_node;
-	struct ghost_enclave		*gate;
-	u32				saved_barrier;
-	u32				barrier;
-	int				last_ran_cpu;
-	int				wake_up_cpu;
-	int				waker_cpu;
-	u8				view;
-	u8				pending;
-	u8				flags;
-	bool				psi_asleep;
-	bool				no_bpf_load;
 };
 
 bool ghost_agent_parked(struct task_struct *p);

@@ -154,10 +154,10 @@ static void send_pending(struct rq *rq, struct task_struct *p)
 	ghost_wake_for(p);
 }
 
-void __ghost_prologue(struct rq *rq, struct task_struct *prev,
-		      struct rq_flags *rf)
+void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
 {
 	struct ghost_rq *g = &rq->ghost;
+	struct task_struct *prev = ghost_curr(rq);
 
 	g->check_preempt = false;
 	g->voluntary = false;
@@ -262,10 +262,11 @@ void __ghost_decide(struct rq *rq)
 		g->hog_since = 0;
 }
 
-void __ghost_switch(struct rq *rq, struct task_struct *prev,
+bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		    struct task_struct *next)
 {
 	struct ghost_rq *g = &rq->ghost;
+	bool asleep;
 
 	if (ghost_class(prev) && prev->ghost.sw) {
 		if (ghost_task(prev)) {
@@ -299,6 +300,11 @@ void __ghost_switch(struct rq *rq, struct task_struct *prev,
 		g->run_flags &= ~SEND_TASK_ON_CPU;
 		ghost_msg_on_cpu(rq, next);
 	}
+
+	asleep = prev == g->agent && g->parked && task_on_rq_queued(prev);
+	if (asleep)
+		prev->ghost.psi_asleep = true;
+	return asleep;
 }
 
 static struct task_struct *pick_task_ghost_agent(struct rq *rq)

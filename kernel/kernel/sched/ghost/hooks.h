@@ -17,15 +17,13 @@
 #define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
 #define GHOST_TF_STRAY		0x40	/* must go on in another class */
 
-void __ghost_prologue(struct rq *rq, struct task_struct *prev,
-		      struct rq_flags *rf);
+void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
 void __ghost_decide(struct rq *rq);
-void __ghost_switch(struct rq *rq, struct task_struct *prev,
+bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		    struct task_struct *next);
 unsigned long __ghost_cfs_load(struct rq *rq);
 void __ghost_tick(struct rq *rq);
 void __ghost_kick_agent(struct task_struct *p);
-void ghost_init_entity(struct task_struct *p);
 int __ghost_fork(struct task_struct *p);
 void __ghost_cancel_fork(struct task_struct *p);
 void __ghost_post_fork(struct task_struct *p);
@@ -80,11 +78,25 @@ static __always_inline bool ghost_cpu(struct rq *rq)
 		 ghost_class(ghost_curr(rq)));
 }
 
-static __always_inline void ghost_prologue(struct rq *rq, struct task_struct *prev,
-					   struct rq_flags *rf)
+/*
+ * Before a pick; may drop the rq lock. Returns whether the pick concerns us and
+ * must go through the classes.
+ */
+static __always_inline bool ghost_prologue(struct rq *rq, struct rq_flags *rf)
 {
-	if (ghost_cpu(rq))
-		__ghost_prologue(rq, prev, rf);
+	if (!ghost_cpu(rq))
+		return false;
+
+	__ghost_prologue(rq, rf);
+	return true;
+}
+
+/* This CPU is idle: must each of its schedules reach the prologue? */
+static __always_inline bool ghost_idle_cpu(void)
+{
+	return ghost_enabled() &&
+		(rcu_access_pointer(this_rq()->ghost.enclave) ||
+		 READ_ONCE(this_rq()->ghost.agent));
 }
 
 static __always_inline void ghost_decide(struct rq *rq)
@@ -93,11 +105,15 @@ static __always_inline void ghost_decide(struct rq *rq)
 		__ghost_decide(rq);
 }
 
-static __always_inline void ghost_switch(struct rq *rq, struct task_struct *prev,
+/*
+ * Between the pick and the switch; rq->curr is @next already. Returns whether
+ * PSI is to see prev go to sleep: a parked agent does, although it stays queued.
+ */
+static __always_inline bool ghost_switch(struct rq *rq, struct task_struct *prev,
 					 struct task_struct *next)
 {
-	if (ghost_enabled() &&
-	    (rq->ghost.agent || ghost_class(prev) || ghost_class(next)))
+	return ghost_enabled() &&
+		(rq->ghost.agent || ghost_class(prev) || ghost_class(next)) &&
 		__ghost_switch(rq, prev, next);
 }
 
@@ -136,15 +152,19 @@ static __always_inline bool ghost_pinned(struct task_struct *p, u32 sca_flags)
 		!(sca_flags & (SCA_MIGRATE_DISABLE | SCA_MIGRATE_ENABLE));
 }
 
-/* Called where PSI learns of the switch: a parked agent sleeps. */
-static __always_inline bool ghost_agent_sleeps(struct task_struct *prev)
+/*
+ * What counts for a task in no enclave, too. The child is a copy of the parent,
+ * which may have been moved into one meanwhile; no_bpf_load is inherited.
+ */
+static __always_inline void ghost_init_entity(struct task_struct *p)
 {
-	if (!ghost_agent(prev) || !task_on_rq_queued(prev) ||
-	    !task_rq(prev)->ghost.parked)
-		return false;
-
-	prev->ghost.psi_asleep = true;
-	return true;
+	atomic64_set(&p->ghost.gtid, 0);
+	p->ghost.join = NULL;
+	p->ghost.timer = NULL;
+	p->ghost.sw = NULL;
+	p->ghost.gate = NULL;
+	p->ghost.saved_barrier = 0;
+	p->ghost.flags = 0;
 }
 
 static __always_inline int ghost_fork(struct task_struct *p)
@@ -160,7 +180,7 @@ static __always_inline void ghost_cancel_fork(struct task_struct *p)
 
 static __always_inline void ghost_post_fork(struct task_struct *p)
 {
-	if (ghost_enabled() && p->ghost.sw)
+	if (ghost_enabled())
 		__ghost_post_fork(p);
 }
 
@@ -207,15 +227,15 @@ static __always_inline void ghost_cpu_deactivate(int cpu)
 #define ghost_agent(...)		false
 #define ghost_pick_class(p)		((p)->sched_class)
 #define ghost_cpu(...)			false
-#define ghost_prologue(...)		do { } while (0)
+#define ghost_prologue(...)		({ false; })
+#define ghost_idle_cpu(...)		false
 #define ghost_decide(...)		do { } while (0)
-#define ghost_switch(...)		do { } while (0)
+#define ghost_switch(...)		false
 #define ghost_cfs_load(...)		0UL
 #define ghost_tick(...)			do { } while (0)
 #define ghost_kick_process(...)		do { } while (0)
 #define ghost_was_member(...)		false
 #define ghost_pinned(...)		false
-#define ghost_agent_sleeps(...)		false
 #define ghost_init_entity(...)		do { } while (0)
 #define ghost_fork(...)			0
 #define ghost_cancel_fork(...)		do { } while (0)

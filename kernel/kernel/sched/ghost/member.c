@@ -82,13 +82,11 @@ static void hash_member(struct task_struct *p)
 /**
  * ghost_bpf_load_banned - may the caller load no BPF program any more?
  *
- * The mark is on every thread, so that it survives an exec by any of them, and
- * the leader's counts for a thread that was just being made.
+ * The mark is on every thread, so that it survives an exec by any of them.
  */
 bool ghost_bpf_load_banned(void)
 {
-	return READ_ONCE(current->ghost.no_bpf_load) ||
-		READ_ONCE(current->group_leader->ghost.no_bpf_load);
+	return READ_ONCE(current->ghost.no_bpf_load);
 }
 
 /* "disable my bpf_prog_load": for all threads of the caller, for good. */
@@ -103,18 +101,22 @@ int ghost_ban_bpf_load(void)
 	return 0;
 }
 
-void ghost_init_entity(struct task_struct *p)
+/* What fork leaves alone, for a task that is about to become a member. */
+static void init_member(struct task_struct *p)
 {
-	bool no_bpf_load = ghost_bpf_load_banned();
+	struct sched_ghost_entity *se = &p->ghost;
 
-	memset(&p->ghost, 0, sizeof(p->ghost));
-	p->ghost.no_bpf_load = no_bpf_load;
-	INIT_LIST_HEAD(&p->ghost.run_node);
-	INIT_LIST_HEAD(&p->ghost.task_node);
-	INIT_LIST_HEAD(&p->ghost.lost_node);
-	p->ghost.last_ran_cpu = task_cpu(p);
-	p->ghost.wake_up_cpu = task_cpu(p);
-	p->ghost.waker_cpu = task_cpu(p);
+	se->view = GHOST_VIEW_NONE;
+	se->pending = 0;
+	se->psi_asleep = false;
+	se->last_ran_cpu = task_cpu(p);
+	se->wake_up_cpu = task_cpu(p);
+	se->waker_cpu = task_cpu(p);
+	se->last_runnable = 0;
+	se->excused = 0;
+	INIT_LIST_HEAD(&se->run_node);
+	INIT_LIST_HEAD(&se->task_node);
+	INIT_LIST_HEAD(&se->lost_node);
 }
 
 /* Status word, queue, references. Nothing to undo on failure. */
@@ -211,6 +213,7 @@ int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
 	if (sched_flags & SCHED_FLAG_KEEP_PARAMS)
 		return -EINVAL;
 
+	init_member(p);
 	if (join->cpu >= 0) {
 		ret = ghost_agent_register(rq, p, join);
 		if (ret)
@@ -224,8 +227,6 @@ int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
 			return ret;
 		p->ghost.flags = GHOST_TF_JOINING;
 	}
-	p->ghost.view = GHOST_VIEW_NONE;
-	p->ghost.pending = 0;
 	return 0;
 }
 
@@ -383,6 +384,7 @@ int __ghost_fork(struct task_struct *p)
 	struct rq *rq;
 	int ret = -ECHILD;
 
+	init_member(p);
 	rq = this_rq_lock_irq(&rf);
 	e = current->ghost.enclave;
 	if (ghost_policy(current->policy) && e) {
@@ -410,6 +412,12 @@ void __ghost_post_fork(struct task_struct *p)
 {
 	struct rq_flags rf;
 	struct rq *rq;
+
+	/* The child can be found now: a ban before that has missed it. */
+	if (READ_ONCE(current->ghost.no_bpf_load))
+		WRITE_ONCE(p->ghost.no_bpf_load, true);
+	if (!p->ghost.sw)
+		return;
 
 	rq = task_rq_lock(p, &rf);
 	/* Somebody may have moved the child out and in again already. */
