@@ -9,6 +9,7 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct bpf_prog;
 struct ghost_enclave;
 struct itimerspec64;
 struct ghost_join;
@@ -19,6 +20,17 @@ struct pid;
 struct pid_namespace;
 struct seq_file;
 struct task_struct;
+union bpf_attr;
+
+/*
+ * The BPF program types, by the numbers that the kernel knows them by; user
+ * space has others, see uapi/linux/ghost.h.
+ */
+#define GHOST_BPF_SCHED		(__MAX_BPF_PROG_TYPE + 0)
+#define GHOST_BPF_MSG		(__MAX_BPF_PROG_TYPE + 1)
+#define GHOST_BPF_SELECT_RQ	(__MAX_BPF_PROG_TYPE + 2)
+#define GHOST_BPF_HALT_POLL	(__MAX_BPF_PROG_TYPE + 3)
+#define GHOST_BPF_NR		4
 
 #ifdef CONFIG_SCHED_CLASS_GHOST
 
@@ -54,6 +66,8 @@ struct ghost_timer {
  * @last_ran_cpu: CPU before the last wake-up (p->pi_lock)
  * @wake_up_cpu: CPU chosen for it (p->pi_lock)
  * @waker_cpu: CPU that woke (p->pi_lock)
+ * @pref_cpu: whose agent a BPF program wants woken, or GHOST_PREF_CPU_*
+ * @pref_seqnum: message that it said so of
  * @barrier: sequence number, copied to @sw
  * @enclave: enclave of a member or agent, counted
  * @queue: where the task's messages go, counted; may be NULL
@@ -87,6 +101,8 @@ struct sched_ghost_entity {
 	int				last_ran_cpu;
 	int				wake_up_cpu;
 	int				waker_cpu;
+	s32				pref_cpu;
+	u32				pref_seqnum;
 	u32				barrier;
 	struct ghost_enclave		*enclave;
 	struct ghost_queue		*queue;
@@ -102,6 +118,13 @@ struct sched_ghost_entity {
 
 bool ghost_agent_parked(struct task_struct *p);
 bool ghost_bpf_load_banned(void);
+bool ghost_bpf_type(u32 type);
+bool ghost_bpf_helper(int id);
+u32 ghost_bpf_from_user(u32 type);
+u32 ghost_bpf_to_user(u32 type);
+int ghost_bpf_check_attach(u32 type, u32 attach_type);
+int ghost_bpf_check_maps(struct bpf_prog *prog);
+int ghost_bpf_link_create(const union bpf_attr *attr, struct bpf_prog *prog);
 void ghost_timer_bind(struct ghost_timer *t);
 void ghost_timer_expired(const struct ghost_timer *t);
 int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
@@ -113,10 +136,23 @@ struct ghost_timer { };
 
 static inline bool ghost_agent_parked(struct task_struct *p) { return false; }
 static inline bool ghost_bpf_load_banned(void) { return false; }
+
+#define ghost_bpf_type(...)		false
+#define ghost_bpf_helper(...)		false
+#define ghost_bpf_from_user(type)	(type)
+#define ghost_bpf_to_user(type)		(type)
+#define ghost_bpf_check_attach(...)	0
+#define ghost_bpf_check_maps(...)	0
+#define ghost_bpf_link_create(...)	(-EINVAL)
+
 static inline void ghost_timer_bind(struct ghost_timer *t) { }
 static inline void ghost_timer_expired(const struct ghost_timer *t) { }
 
 #endif /* CONFIG_SCHED_CLASS_GHOST */
+
+/* kernel/sched/ghost/switchto.c, with CONFIG_GHOST_SWITCHTO */
+long futex_switchto(u32 __user *uaddr, unsigned int flags, u32 val,
+		    ktime_t *abs_time, u32 __user *uaddr2, u32 val3);
 
 /* fs/timerfd.c: timerfd_settime(2) with its structures in the kernel. */
 int do_timerfd_settime(int ufd, int flags, const struct itimerspec64 *new,
