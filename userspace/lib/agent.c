@@ -29,6 +29,23 @@ bool ghost_agent_boosted(const struct ghost_agent *a)
 	return ghost_sw_flags(a->sw) & GHOST_SW_BOOST_PRIO;
 }
 
+bool ghost_agent_available(const struct ghost_agent *a)
+{
+	return ghost_sw_flags(a->sw) & GHOST_SW_CPU_AVAIL;
+}
+
+int ghost_agent_set_queue(struct ghost_agent *a, struct ghost_queue *q)
+{
+	int ret;
+
+	do {
+		ret = ghost_sys_assoc_queue(a->enclave->ctl, q->fd,
+					    ghost_sw_gtid(a->sw),
+					    ghost_sw_barrier(a->sw));
+	} while (ret == -ESTALE);
+	return ret < 0 ? ret : 0;
+}
+
 int ghost_agent_wait(struct ghost_agent *a, uint32_t barrier, int run_flags)
 {
 	int err = ghost_sys_run(a->enclave->ctl, GHOST_NULL_GTID, a->cpu,
@@ -40,28 +57,18 @@ int ghost_agent_wait(struct ghost_agent *a, uint32_t barrier, int run_flags)
 int ghost_agent_run_task(struct ghost_agent *a, struct ghost_task *task,
 			 uint32_t barrier, uint16_t run_flags, int32_t *state)
 {
-	unsigned long mask[MAX_CPUS / BITS_PER_LONG];
-	int word = a->cpu / BITS_PER_LONG, i, err;
+	struct ghost_request r;
+	int err;
 
-	if (ghost_txn_busy(a->txn))
-		return -EBUSY;
-	ghost_txn_prepare(a->txn, task->gtid, task->barrier, barrier,
-			  run_flags, COMMIT_AT_TXN_COMMIT);
-	for (i = 0; i < word; i++)
-		mask[i] = 0;
-	mask[word] = 1UL << (a->cpu % BITS_PER_LONG);
-	err = ghost_sys_commit_txn(a->enclave->ctl, mask,
-				   (size_t)(word + 1) * sizeof(long));
-	if (err) {
-		ghost_txn_abort(a->txn);
+	ghost_request_init(&r, a->cpu, task->gtid, task->barrier);
+	r.agent_barrier = barrier;
+	r.run_flags = run_flags;
+	err = ghost_agent_commit(a, &r, 1);
+	if (err)
 		return err;
-	}
-	*state = ghost_txn_state_get(a->txn);
-	if (*state >= 0) {
-		/* Not looked at: the CPU has just left the enclave. */
-		ghost_txn_abort(a->txn);
-		*state = GHOST_TXN_INVALID_CPU;
-	}
+	if (r.state == GHOST_TXN_ABORTED)
+		return -EBUSY;
+	*state = r.state;
 	if (*state == GHOST_TXN_COMPLETE)
 		task->state = GHOST_TASK_ON_CPU;
 	return 0;

@@ -2,8 +2,6 @@
 /* A crew: agents for all CPUs of an enclave, from preparation to leaving. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -152,17 +150,6 @@ struct ghost_queue *ghost_crew_queue(const struct ghost_crew *c, int i)
 
 /* ---- taking over ---- */
 
-/* Time left of a timeout, for poll(): -1 = for ever. */
-static int ms_left(int64_t deadline)
-{
-	int64_t left;
-
-	if (!deadline)
-		return -1;
-	left = (deadline - now_ns()) / NSEC_PER_MSEC;
-	return left > 0 ? (int)left : 0;
-}
-
 static int ask_incumbent(struct ghost_crew *c, int *pid)
 {
 	int pidfd, err = 0;
@@ -182,29 +169,15 @@ static int ask_incumbent(struct ghost_crew *c, int *pid)
 	return err;
 }
 
-/* agent_online reports every change through poll(). */
 static int wait_offline(struct ghost_crew *c, int64_t deadline)
 {
-	struct pollfd p = { .events = POLLPRI };
-	int err = 0;
+	int64_t left = (deadline - now_ns()) / NSEC_PER_MSEC;
 
-	p.fd = ghost_fs_open(c->enclave->dir, "agent_online", O_RDONLY);
-	if (p.fd < 0)
-		return p.fd;
-	while (!err) {
-		char online = '0';
-
-		if (pread(p.fd, &online, 1, 0) < 0)
-			err = -errno;
-		else if (online == '0')
-			break;
-		else if (ms_left(deadline) == 0)
-			err = -ETIMEDOUT;
-		else if (poll(&p, 1, ms_left(deadline)) < 0)
-			err = -errno;
-	}
-	close(p.fd);
-	return err;
+	if (!deadline)
+		left = -1;
+	else if (left < 0)
+		left = 0;
+	return ghost_fs_wait_online(c->enclave->dir, false, (int)left);
 }
 
 static int wait_joined(struct ghost_crew *c, int64_t deadline)
@@ -233,6 +206,15 @@ static int wait_joined(struct ghost_crew *c, int64_t deadline)
 	return err;
 }
 
+/* What agents left that did not live to see their answers. */
+static void disown_txns(struct ghost_crew *c)
+{
+	int i;
+
+	for (i = 0; i < c->nr_agents; i++)
+		ghost_txn_disown(c->agents[i].txn);
+}
+
 static int find_status_words(struct ghost_crew *c)
 {
 	int i, err = 0;
@@ -248,7 +230,7 @@ static int find_status_words(struct ghost_crew *c)
 
 static int go_online(struct ghost_crew *c)
 {
-	int fd = ghost_fs_open(c->enclave->dir, "agent_online", O_RDWR);
+	int fd = ghost_fs_go_online(c->enclave->dir);
 
 	if (fd < 0)
 		return fd;
@@ -279,6 +261,8 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	h->offline_ns = now_ns();
 	set_phase(c, PHASE_JOIN);
 	err = wait_joined(c, deadline);
+	if (!err)
+		disown_txns(c);
 	if (!err)
 		err = find_status_words(c);
 	if (!err)

@@ -6,8 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "internal.h"
@@ -17,21 +17,12 @@
 
 static int map_region(struct ghost_enclave *e, uint32_t id)
 {
-	char name[64];
-	void *p;
-	int fd, err = 0;
+	const struct ghost_sw_region_header *region;
+	int err = ghost_fs_map_sw_region(e->dir, id, &region);
 
-	snprintf(name, sizeof(name), "sw_regions/sw_%u", id);
-	fd = ghost_fs_open(e->dir, name, O_RDONLY);
-	if (fd < 0)
-		return fd;
-	p = mmap(NULL, GHOST_SW_REGION_SIZE, PROT_READ, MAP_SHARED, fd, 0);
-	if (p == MAP_FAILED)
-		err = -errno;
-	else
+	if (!err)
 		/* Pairs with the acquire in ghost_enclave_sw(). */
-		__atomic_store_n(&e->regions[id], p, __ATOMIC_RELEASE);
-	close(fd);
+		__atomic_store_n(&e->regions[id], region, __ATOMIC_RELEASE);
 	return err;
 }
 
@@ -71,9 +62,25 @@ int enclave_map_regions(struct ghost_enclave *e)
 	return err;
 }
 
+static int add_region_locked(struct ghost_enclave *e, int node)
+{
+	uint32_t id;
+	int err;
+
+	for (id = 0; id < MAX_REGIONS; id++) {
+		if (e->regions[id])
+			continue;
+		err = ghost_fs_create_sw_region(e->ctl, id, node);
+		/* -EEXIST: somebody else has just taken this number. */
+		if (err != -EEXIST)
+			return err ? err : map_region(e, id);
+	}
+	return -ENOSPC;
+}
+
 static int make_room_locked(struct ghost_enclave *e)
 {
-	uint32_t id, available = 0, unused = MAX_REGIONS;
+	uint32_t id, available = 0;
 	int err;
 
 	err = map_regions_locked(e);
@@ -85,17 +92,8 @@ static int make_room_locked(struct ghost_enclave *e)
 		if (h)
 			available += __atomic_load_n(&h->available,
 						     __ATOMIC_RELAXED);
-		else if (unused == MAX_REGIONS)
-			unused = id;
 	}
-	if (available >= SW_LOW)
-		return 0;
-	if (unused == MAX_REGIONS)
-		return -ENOSPC;
-	err = ghost_fs_create_sw_region(e->ctl, unused, 0);
-	if (err && err != -EEXIST)
-		return err;
-	return map_region(e, unused);
+	return available < SW_LOW ? add_region_locked(e, 0) : 0;
 }
 
 int ghost_enclave_make_room(struct ghost_enclave *e)
@@ -104,6 +102,18 @@ int ghost_enclave_make_room(struct ghost_enclave *e)
 
 	pthread_mutex_lock(&e->grow);
 	err = make_room_locked(e);
+	pthread_mutex_unlock(&e->grow);
+	return err;
+}
+
+int ghost_enclave_add_region(struct ghost_enclave *e, int node)
+{
+	int err;
+
+	pthread_mutex_lock(&e->grow);
+	err = map_regions_locked(e);
+	if (!err)
+		err = add_region_locked(e, node);
 	pthread_mutex_unlock(&e->grow);
 	return err;
 }
@@ -140,47 +150,26 @@ void enclave_find_sw(struct ghost_enclave *e, int64_t gtid,
 	}
 }
 
-static int read_cpus(struct ghost_enclave *e)
+int enclave_read_cpus(struct ghost_enclave *e)
 {
+	int err, n = -ENOMEM, *cpus;
 	char *text;
-	int err;
 
 	err = ghost_fs_read_all(e->dir, "cpulist", &text);
 	if (err)
 		return err;
-	e->cpus = calloc(MAX_CPUS, sizeof(*e->cpus));
-	if (e->cpus)
-		e->nr_cpus = ghost_parse_cpus(text, e->cpus, MAX_CPUS);
-	else
-		e->nr_cpus = -ENOMEM;
+	cpus = calloc(MAX_CPUS, sizeof(*cpus));
+	if (cpus)
+		n = ghost_parse_cpus(text, cpus, MAX_CPUS);
 	free(text);
-	return e->nr_cpus < 0 ? e->nr_cpus : 0;
-}
-
-static int map_cpu_data(struct ghost_enclave *e)
-{
-	struct stat st;
-	int fd, err = 0;
-	void *p;
-
-	fd = ghost_fs_open(e->dir, "cpu_data", O_RDWR);
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st)) {
-		err = -errno;
-		goto out;
+	if (n < 0) {
+		free(cpus);
+		return n;
 	}
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_SHARED,
-		 fd, 0);
-	if (p == MAP_FAILED) {
-		err = -errno;
-		goto out;
-	}
-	e->cpu_data = p;
-	e->nr_possible = (int)((size_t)st.st_size / sizeof(*e->cpu_data));
-out:
-	close(fd);
-	return err;
+	free(e->cpus);
+	e->cpus = cpus;
+	e->nr_cpus = n;
+	return 0;
 }
 
 int ghost_enclave_open(struct ghost_enclave **enclave, const char *root,
@@ -202,9 +191,10 @@ int ghost_enclave_open(struct ghost_enclave **enclave, const char *root,
 	err = e->ctl;
 	if (err < 0)
 		goto fail;
-	err = read_cpus(e);
+	err = enclave_read_cpus(e);
 	if (!err)
-		err = map_cpu_data(e);
+		err = ghost_fs_map_cpu_data(e->dir, &e->cpu_data,
+					    &e->nr_possible);
 	if (!err)
 		err = ghost_enclave_make_room(e);
 	if (err)
@@ -218,11 +208,19 @@ fail:
 
 static int create_directory(struct ghost_enclave_options *o, unsigned long *id)
 {
+	bool ephemeral = o->flags & GHOST_ENCLAVE_EPHEMERAL;
+	char options[64] = "";
 	int err;
 
+	if (o->gid)
+		snprintf(options, sizeof(options), "gid=%u", o->gid);
+	if (ephemeral)
+		strcat(options, " ephemeral");
 	*id = o->id ? o->id : 1;
 	do {
-		err = ghost_fs_create(o->root, *id, NULL);
+		err = ghost_fs_create_abi(o->root, *id,
+					  o->abi ? o->abi : GHOST_VERSION,
+					  options);
 	} while (err == -EEXIST && !o->id && ++*id);
 	return err;
 }
@@ -230,7 +228,6 @@ static int create_directory(struct ghost_enclave_options *o, unsigned long *id)
 /* Everything that tasks need to join, in the new directory. */
 static int furnish(int dir, int ctl, struct ghost_enclave_options *o)
 {
-	char text[32];
 	int err;
 
 	o->failed = "cpulist";
@@ -242,12 +239,17 @@ static int furnish(int dir, int ctl, struct ghost_enclave_options *o)
 	if (err && err != -EEXIST)
 		return err;
 	o->failed = "runnable_timeout";
-	snprintf(text, sizeof(text), "%lu", o->runnable_timeout_ms);
-	err = ghost_fs_write(dir, "runnable_timeout", text);
+	err = ghost_fs_set_tunable(dir, "runnable_timeout",
+				   o->runnable_timeout_ms);
+	if (err)
+		return err;
+	o->failed = "max_tasks";
+	if (o->max_tasks)
+		err = ghost_fs_set_tunable(dir, "max_tasks", o->max_tasks);
 	if (err || o->flags & GHOST_ENCLAVE_ANY_AFFINITY)
 		return err;
 	o->failed = "honor_affinity";
-	err = ghost_fs_write(dir, "honor_affinity", "1");
+	err = ghost_fs_set_tunable(dir, "honor_affinity", 1);
 	return err == -ENOENT ? 0 : err;	/* kernels may lack it */
 }
 
@@ -318,6 +320,21 @@ int ghost_enclave_nr_cpus(const struct ghost_enclave *e)
 	return e->nr_cpus;
 }
 
+bool enclave_has_cpu(const struct ghost_enclave *e, int cpu)
+{
+	int low = 0, high = e->nr_cpus;
+
+	while (low < high) {
+		int mid = (low + high) / 2;
+
+		if (e->cpus[mid] < cpu)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < e->nr_cpus && e->cpus[low] == cpu;
+}
+
 int ghost_enclave_cpu(const struct ghost_enclave *e, int i)
 {
 	return i >= 0 && i < e->nr_cpus ? e->cpus[i] : -EINVAL;
@@ -336,14 +353,6 @@ int ghost_enclave_dir(const struct ghost_enclave *e)
 struct ghost_txn *ghost_enclave_txn(const struct ghost_enclave *e, int cpu)
 {
 	return cpu >= 0 && cpu < e->nr_possible ? &e->cpu_data[cpu].txn : NULL;
-}
-
-int ghost_enclave_online(const struct ghost_enclave *e)
-{
-	char text[8];
-	int err = ghost_fs_read(e->dir, "agent_online", text, sizeof(text));
-
-	return err < 0 ? err : text[0] == '1';
 }
 
 int enclave_find_agent(struct ghost_enclave *e, int cpu,

@@ -8,6 +8,7 @@
 #include <ghost/ghost.h>
 
 #define MAX_CPUS	8192
+#define MAX_NODES	64
 #define MAX_REGIONS	256
 #define BITS_PER_LONG	(8 * (int)sizeof(long))
 #define NSEC_PER_SEC	1000000000LL
@@ -38,7 +39,7 @@ struct note {
 
 /**
  * struct ghost_queue
- * @cpu: agent that a message wakes, or -1
+ * @cpu: agent that a message wakes first, or -1; read and written by all
  * @lock: protects the notes; held over the association of a task, so that
  *	its note is in before its reader can look for it
  * @nr_notes: notes there are or are about to be; read without the lock
@@ -72,6 +73,8 @@ static inline void sleep_ns(long ns)
 	nanosleep(&ts, NULL);
 }
 
+int enclave_read_cpus(struct ghost_enclave *e);
+bool enclave_has_cpu(const struct ghost_enclave *e, int cpu);
 int enclave_map_regions(struct ghost_enclave *e);
 void enclave_find_sw(struct ghost_enclave *e, int64_t gtid,
 		     struct ghost_sw_info *info);

@@ -2,11 +2,27 @@
 /* Queues: messages of the kernel, and notes of tasks that were moved here. */
 #include <errno.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "internal.h"
+
+/* A queue is best near its reader. */
+static int node_of(int cpu)
+{
+	char path[80];
+	int node;
+
+	for (node = 0; cpu >= 0 && node < MAX_NODES; node++) {
+		snprintf(path, sizeof(path),
+			 "/sys/devices/system/cpu/cpu%d/node%d", cpu, node);
+		if (!access(path, F_OK))
+			return node;
+	}
+	return 0;
+}
 
 int ghost_queue_create(struct ghost_queue **queue, struct ghost_enclave *e,
 		       int elems, int cpu)
@@ -19,10 +35,10 @@ int ghost_queue_create(struct ghost_queue **queue, struct ghost_enclave *e,
 	if (!q)
 		return -ENOMEM;
 	q->enclave = e;
-	q->cpu = cpu;
+	q->cpu = -1;
 	q->last = &q->first;
 	pthread_mutex_init(&q->lock, NULL);
-	q->fd = ghost_sys_create_queue(e->ctl, elems, 0, &mapsize);
+	q->fd = ghost_sys_create_queue(e->ctl, elems, node_of(cpu), &mapsize);
 	err = q->fd;
 	if (err < 0)
 		goto fail;
@@ -35,7 +51,7 @@ int ghost_queue_create(struct ghost_queue **queue, struct ghost_enclave *e,
 	q->ring = ghost_queue_ring(q->header);
 	q->nelems = (uint32_t)elems;
 	if (cpu >= 0) {
-		err = ghost_sys_config_queue_wakeup(e->ctl, q->fd, cpu);
+		err = ghost_queue_set_wakeup(q, &cpu, 1);
 		if (err)
 			goto fail;
 	}
@@ -67,6 +83,16 @@ void ghost_queue_close(struct ghost_queue *q)
 int ghost_queue_fd(const struct ghost_queue *q)
 {
 	return q->fd;
+}
+
+int ghost_queue_set_wakeup(struct ghost_queue *q, const int *cpus, int nr)
+{
+	int err = ghost_sys_config_queue_wakeups(q->enclave->ctl, q->fd, cpus,
+						 nr);
+
+	if (!err)
+		__atomic_store_n(&q->cpu, nr ? cpus[0] : -1, __ATOMIC_RELAXED);
+	return err;
 }
 
 uint32_t ghost_queue_overflow(const struct ghost_queue *q)

@@ -114,12 +114,17 @@ int ghost_fs_versions(const char *root, unsigned int *versions, int max)
 
 int ghost_fs_create(const char *root, unsigned long id, const char *options)
 {
+	return ghost_fs_create_abi(root, id, GHOST_VERSION, options);
+}
+
+int ghost_fs_create_abi(const char *root, unsigned long id, unsigned int abi,
+			const char *options)
+{
 	char path[PATH_MAX], cmd[256];
 	int fd, err, len;
 
-	len = snprintf(cmd, sizeof(cmd), "create %lu %d%s%s", id,
-		       GHOST_VERSION, options ? " " : "",
-		       options ? options : "");
+	len = snprintf(cmd, sizeof(cmd), "create %lu %u%s%s", id, abi,
+		       options ? " " : "", options ? options : "");
 	if (len >= (int)sizeof(cmd))
 		return -EINVAL;
 	err = top_path(root, "ctl", path);
@@ -274,6 +279,11 @@ int ghost_fs_discover_tasks(int ctl)
 	return write_fd(ctl, "discover tasks");
 }
 
+int ghost_fs_ban_bpf_load(int ctl)
+{
+	return write_fd(ctl, "disable my bpf_prog_load");
+}
+
 int ghost_proc_gtid(int tid, int64_t *gtid)
 {
 	char path[64], text[32];
@@ -376,13 +386,23 @@ int ghost_sys_set_default_queue(int ctl, int qfd)
 
 int ghost_sys_config_queue_wakeup(int ctl, int qfd, int cpu)
 {
-	struct ghost_agent_wakeup wakeup = { .cpu = cpu };
+	return ghost_sys_config_queue_wakeups(ctl, qfd, &cpu, cpu >= 0);
+}
+
+int ghost_sys_config_queue_wakeups(int ctl, int qfd, const int *cpus, int nr)
+{
+	struct ghost_agent_wakeup wakeups[GHOST_MAX_WINFO] = { { 0 } };
 	struct ghost_ioc_config_queue_wakeup data = {
 		.qfd = qfd,
-		.w = &wakeup,
-		.ninfo = cpu < 0 ? 0 : 1,
+		.w = wakeups,
+		.ninfo = nr,
 	};
+	int i;
 
+	if (nr < 0 || nr > GHOST_MAX_WINFO)
+		return -EINVAL;
+	for (i = 0; i < nr; i++)
+		wakeups[i].cpu = cpus[i];
 	return result(ioctl(ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &data));
 }
 
@@ -396,14 +416,41 @@ int ghost_sys_get_cpu_time(int ctl, int64_t gtid, uint64_t *ns)
 	return err;
 }
 
-int ghost_sys_commit_txn(int ctl, const unsigned long *mask, size_t bytes)
+static int commit(int ctl, unsigned long cmd, const unsigned long *mask,
+		  size_t bytes)
 {
 	struct ghost_ioc_commit_txn data = {
 		.mask_ptr = (__u64 *)(uintptr_t)mask,
 		.mask_len = (uint32_t)bytes,
 	};
 
-	return result(ioctl(ctl, GHOST_IOC_COMMIT_TXN, &data));
+	return result(ioctl(ctl, cmd, &data));
+}
+
+int ghost_sys_commit_txn(int ctl, const unsigned long *mask, size_t bytes)
+{
+	return commit(ctl, GHOST_IOC_COMMIT_TXN, mask, bytes);
+}
+
+int ghost_sys_sync_group_txn(int ctl, const unsigned long *mask, size_t bytes)
+{
+	return commit(ctl, GHOST_IOC_SYNC_GROUP_TXN, mask, bytes);
+}
+
+int ghost_sys_timerfd_settime(int ctl, int timerfd, int flags,
+			      const struct timerfd_ghost *to,
+			      const struct itimerspec *value,
+			      struct itimerspec *old)
+{
+	struct ghost_ioc_timerfd_settime data = {
+		.timerfd = timerfd,
+		.flags = flags,
+		.in_tmr = value,
+		.out_tmr = old,
+		.timerfd_ghost = *to,
+	};
+
+	return result(ioctl(ctl, GHOST_IOC_TIMERFD_SETTIME, &data));
 }
 
 int ghost_sys_run(int ctl, int64_t gtid, int cpu, uint32_t agent_barrier,

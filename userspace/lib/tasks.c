@@ -254,7 +254,8 @@ int ghost_tasks_move(struct ghost_tasks *t, struct ghost_task *task,
 		return ret;
 	drop(t, task);
 	/* An agent that is not there yet looks when it comes. */
-	ghost_sys_run(q->enclave->ctl, GHOST_AGENT_GTID, q->cpu, 0, 0);
+	ghost_sys_run(q->enclave->ctl, GHOST_AGENT_GTID,
+		      __atomic_load_n(&q->cpu, __ATOMIC_RELAXED), 0, 0);
 	return 0;
 }
 
@@ -275,6 +276,18 @@ bool ghost_tasks_current(const struct ghost_tasks *t,
 	sw = ghost_enclave_sw(t->enclave, &task->sw);
 	return !sw || (ghost_sw_gtid(sw) == task->gtid &&
 		       ghost_sw_barrier(sw) == task->barrier);
+}
+
+int ghost_tasks_retry_cpu(const struct ghost_tasks *t,
+			  const struct ghost_task *task)
+{
+	return ghost_tasks_current(t, task) ? task->last_cpu : -1;
+}
+
+int ghost_task_cpu_time(const struct ghost_enclave *e, int64_t gtid,
+			uint64_t *ns)
+{
+	return ghost_sys_get_cpu_time(e->ctl, gtid, ns);
 }
 
 int ghost_task_affinity(int64_t gtid, unsigned long *mask, size_t bytes)

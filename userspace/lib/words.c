@@ -9,6 +9,8 @@
 
 #include <ghost/ghost.h>
 
+#define NR_OF(names)	((int)(sizeof(names) / sizeof((names)[0])))
+
 static const char * const state_names[] = {
 	"COMPLETE", "ABORTED", "TARGET_ONCPU", "TARGET_STALE",
 	"TARGET_NOT_FOUND", "TARGET_NOT_RUNNABLE", "AGENT_STALE",
@@ -25,8 +27,72 @@ const char *ghost_txn_state_name(int32_t state)
 		return "READY";
 	if (state >= 0)
 		return "CLAIMED";
-	if (i < (int64_t)(sizeof(state_names) / sizeof(state_names[0])))
+	if (i < NR_OF(state_names))
 		return state_names[i];
+	return "UNKNOWN";
+}
+
+const char *ghost_txn_state_hint(int32_t state)
+{
+	switch (state) {
+	case GHOST_TXN_ABORTED:
+		return "taken back, or another agent asks for this CPU: try again";
+	case GHOST_TXN_TARGET_ONCPU:
+		return "it is on a CPU, or just leaving one: try again";
+	case GHOST_TXN_TARGET_STALE:
+		return "a message about it is on its way: read the queue";
+	case GHOST_TXN_TARGET_NOT_FOUND:
+		return "there is no such task any more: forget it";
+	case GHOST_TXN_TARGET_NOT_RUNNABLE:
+		return "it sleeps: a message has said so";
+	case GHOST_TXN_AGENT_STALE:
+		return "a message has come: read the queue";
+	case GHOST_TXN_CPU_OFFLINE:
+		return "the CPU is offline: choose another";
+	case GHOST_TXN_CPU_UNAVAIL:
+		return "threads of other classes use the CPU: wait, RTLA_ON_IDLE";
+	case GHOST_TXN_INVALID_FLAGS:
+		return "run flags and commit flags do not go together";
+	case GHOST_TXN_INVALID_TARGET:
+		return "the gtid is that of an agent, or of nothing";
+	case GHOST_TXN_NOT_PERMITTED:
+		return "task or CPU belong to another enclave, or to no agent here";
+	case GHOST_TXN_INVALID_CPU:
+		return "the CPU is not in the enclave, or has just left it";
+	case GHOST_TXN_NO_AGENT:
+		return "the CPU has no agent";
+	case GHOST_TXN_UNSUPPORTED_VERSION:
+		return "the transaction was overwritten";
+	case GHOST_TXN_POISONED:
+		return "another one of the same commit was refused: look at that";
+	default:
+		return NULL;
+	}
+}
+
+static const char * const task_msg_names[] = {
+	"TASK_DEAD", "TASK_BLOCKED", "TASK_WAKEUP", "TASK_NEW",
+	"TASK_PREEMPT", "TASK_YIELD", "TASK_DEPARTED", "TASK_SWITCHTO",
+	"TASK_AFFINITY_CHANGED", "TASK_ON_CPU", "TASK_PRIORITY_CHANGED",
+	"TASK_LATCH_FAILURE",
+};
+
+static const char * const cpu_msg_names[] = {
+	"CPU_TICK", "CPU_TIMER_EXPIRED", "CPU_NOT_IDLE", "CPU_AVAILABLE",
+	"CPU_BUSY", "CPU_AGENT_BLOCKED", "CPU_AGENT_WAKEUP",
+};
+
+const char *ghost_msg_name(int type)
+{
+	int i = type - GHOST_CPU_MSG_FIRST;
+
+	if (type == MSG_NOP)
+		return "NOP";
+	if (i >= 0 && i < NR_OF(cpu_msg_names))
+		return cpu_msg_names[i];
+	i = type - GHOST_TASK_MSG_FIRST;
+	if (i >= 0 && i < NR_OF(task_msg_names))
+		return task_msg_names[i];
 	return "UNKNOWN";
 }
 
@@ -62,6 +128,14 @@ const char *ghost_hint(int err)
 		return "a value does not parse or does not fit: see --help";
 	case EDQUOT:
 		return "the enclave has max_tasks members already";
+	case ESTALE:
+		return "something has happened meanwhile: read the queue";
+	case EALREADY:
+		return "it is a task of this enclave: agents must not be tasks";
+	case ECANCELED:
+		return "an agent has left without being asked to";
+	case ENOSPC:
+		return "too many regions of status words, or too long a number";
 	default:
 		return NULL;
 	}

@@ -10,6 +10,8 @@
  *	ghost_queue	where the messages about tasks arrive
  *	ghost_tasks	a table of what the messages said of each task
  *	ghost_agent	waits, or commits a decision for its CPU
+ *	ghost_request	a decision for any CPU; several, all or none; for later
+ *	ghost_timer	a message at some time
  *
  * Functions return 0 or -errno unless they say otherwise. They never print,
  * never abort, and keep no global state. -ENODEV and -EXDEV from any of them
@@ -18,8 +20,12 @@
 #ifndef GHOST_GHOST_H
 #define GHOST_GHOST_H
 
+#include <ghost/request.h>
+#include <ghost/settings.h>
 #include <ghost/shm.h>
 #include <ghost/sys.h>
+#include <ghost/timer.h>
+#include <ghost/words.h>
 
 GHOST_BEGIN_DECLS
 
@@ -29,41 +35,12 @@ struct ghost_tasks;
 struct ghost_agent;
 struct ghost_crew;
 
-/* ---- words ---- */
-
-/** ghost_txn_state_name() - "COMPLETE", "TARGET_STALE", ... */
-GHOST_API const char *ghost_txn_state_name(int32_t state);
-
-/**
- * ghost_hint() - what a person can do about an error
- * @err: -errno from this library
- *
- * Return: half a sentence with the usual cause and the next step, or NULL.
- */
-GHOST_API const char *ghost_hint(int err);
-
-/**
- * ghost_fs_problem() - why ghostfs cannot be used
- * @root: mount point, or NULL
- *
- * Return: the reason and the next step, or NULL if it can.
- */
-GHOST_API const char *ghost_fs_problem(const char *root);
-
-/**
- * ghost_parse_cpus() - parse a CPU list such as "0-3,7"
- * @list: text; an empty one is an empty set
- * @cpus: receives the CPUs, ascending
- * @max: room in @cpus
- *
- * Return: number of CPUs, or -EINVAL, -ERANGE (more than @max).
- */
-GHOST_API int ghost_parse_cpus(const char *list, int *cpus, int max);
-
 /* ---- enclave ---- */
 
 /* Leave the tunable honor_affinity alone; by default it is turned on. */
 #define GHOST_ENCLAVE_ANY_AFFINITY	0x1
+/* The kernel destroys it when the calling process ends. */
+#define GHOST_ENCLAVE_EPHEMERAL		0x2
 
 /**
  * struct ghost_enclave_options - what ghost_enclave_create() makes
@@ -73,6 +50,9 @@ GHOST_API int ghost_parse_cpus(const char *list, int *cpus, int max);
  * @runnable_timeout_ms: watchdog, 0 = off
  * @flags: GHOST_ENCLAVE_*
  * @failed: out: on failure the file or step that refused
+ * @abi: which ABI it speaks, or 0 for GHOST_VERSION
+ * @gid: group of its files, in the caller's user namespace
+ * @max_tasks: how many tasks may join, 0 = any number
  */
 struct ghost_enclave_options {
 	const char *root;
@@ -81,6 +61,9 @@ struct ghost_enclave_options {
 	unsigned long runnable_timeout_ms;
 	unsigned int flags;
 	const char *failed;
+	unsigned int abi;
+	unsigned int gid;
+	unsigned int max_tasks;
 };
 
 /**
@@ -90,6 +73,11 @@ struct ghost_enclave_options {
  *
  * A half-made enclave is destroyed again. A finished one stays until
  * ghost_enclave_destroy(), also after ghost_enclave_close().
+ *
+ * Return: 0; -EEXIST: there is one of this number; -EBUSY: another enclave has
+ * one of the CPUs; -ENODEV: one is offline; -EINVAL, -ERANGE: the CPU list does
+ * not parse; -ESRCH: the kernel does not speak this ABI; -ENOENT: no ghostfs;
+ * -EACCES, -ENOMEM.
  */
 GHOST_API int ghost_enclave_create(struct ghost_enclave **enclave,
 				   struct ghost_enclave_options *options);
@@ -99,36 +87,79 @@ GHOST_API int ghost_enclave_create(struct ghost_enclave **enclave,
  * @enclave: result
  * @root: mount point of ghostfs, or NULL
  * @id: its number
+ *
+ * Return: 0; -ENOENT: there is none, or no ghostfs; -ENODEV: it is being
+ * destroyed; -EACCES, -ENOMEM, -EMFILE.
  */
 GHOST_API int ghost_enclave_open(struct ghost_enclave **enclave,
 				 const char *root, unsigned long id);
 
-/** ghost_enclave_close() - unmap and close; the enclave lives on */
+/**
+ * ghost_enclave_close() - unmap and close; the enclave lives on
+ * @enclave: enclave without a crew, queues, tasks or timers, or NULL
+ */
 GHOST_API void ghost_enclave_close(struct ghost_enclave *enclave);
 
-/** ghost_enclave_destroy() - destroy; tasks go back to the normal scheduler */
+/**
+ * ghost_enclave_destroy() - destroy; tasks go back to the normal scheduler
+ * @enclave: enclave; still to be closed
+ *
+ * Return: 0; -ENODEV: it is gone already.
+ */
 GHOST_API int ghost_enclave_destroy(struct ghost_enclave *enclave);
 
-/** ghost_enclave_id() - its number */
+/**
+ * ghost_enclave_id() - its number
+ * @enclave: enclave
+ */
 GHOST_API unsigned long ghost_enclave_id(const struct ghost_enclave *enclave);
 
-/** ghost_enclave_nr_cpus() - number of its CPUs when it was opened */
+/**
+ * ghost_enclave_nr_cpus() - number of its CPUs
+ * @enclave: enclave
+ *
+ * As they were when it was opened, or since ghost_enclave_set_cpus().
+ */
 GHOST_API int ghost_enclave_nr_cpus(const struct ghost_enclave *enclave);
 
-/** ghost_enclave_cpu() - the @i-th of its CPUs */
+/**
+ * ghost_enclave_cpu() - one of its CPUs
+ * @enclave: enclave
+ * @i: from 0, ascending
+ *
+ * Return: CPU; -EINVAL: there are not so many.
+ */
 GHOST_API int ghost_enclave_cpu(const struct ghost_enclave *enclave, int i);
 
-/** ghost_enclave_ctl() - descriptor for the low layer */
+/**
+ * ghost_enclave_ctl() - descriptor for the low layer
+ * @enclave: enclave; it keeps the descriptor
+ */
 GHOST_API int ghost_enclave_ctl(const struct ghost_enclave *enclave);
 
-/** ghost_enclave_dir() - directory descriptor for the low layer */
+/**
+ * ghost_enclave_dir() - directory descriptor for the low layer
+ * @enclave: enclave; it keeps the descriptor
+ */
 GHOST_API int ghost_enclave_dir(const struct ghost_enclave *enclave);
 
-/** ghost_enclave_txn() - transaction slot of a CPU, or NULL */
+/**
+ * ghost_enclave_txn() - transaction of a CPU
+ * @enclave: enclave
+ * @cpu: any possible CPU
+ *
+ * Return: valid until the enclave is closed, or NULL.
+ */
 GHOST_API struct ghost_txn *
 ghost_enclave_txn(const struct ghost_enclave *enclave, int cpu);
 
-/** ghost_enclave_sw() - a status word, or NULL if its region is not mapped */
+/**
+ * ghost_enclave_sw() - a status word
+ * @enclave: enclave
+ * @info: which
+ *
+ * Return: valid until the enclave is closed; NULL if its region is not mapped.
+ */
 GHOST_API const struct ghost_status_word *
 ghost_enclave_sw(const struct ghost_enclave *enclave,
 		 const struct ghost_sw_info *info);
@@ -139,10 +170,18 @@ ghost_enclave_sw(const struct ghost_enclave *enclave,
  *
  * Maps regions that others have created; creates one more when few words are
  * left. Call it now and then, not from an agent (agents may not open files).
+ *
+ * Return: 0; -ENOSPC: there are 256 regions; -EDEADLK: called by an agent;
+ * -ENOMEM.
  */
 GHOST_API int ghost_enclave_make_room(struct ghost_enclave *enclave);
 
-/** ghost_enclave_online() - 1 if some process's agents are online, 0 if not */
+/**
+ * ghost_enclave_online() - are some process's agents online
+ * @enclave: enclave
+ *
+ * Return: 1, 0 or -errno.
+ */
 GHOST_API int ghost_enclave_online(const struct ghost_enclave *enclave);
 
 /**
@@ -206,20 +245,41 @@ struct ghost_event {
 };
 
 /**
+ * ghost_event_cpu() - CPU of a message about a CPU
+ * @event: event
+ *
+ * Return: CPU, or -1 if it is about a task.
+ */
+static inline int ghost_event_cpu(const struct ghost_event *event)
+{
+	return event->type < GHOST_CPU_MSG_FIRST ? -1 : event->cpu.cpu;
+}
+
+/**
  * ghost_queue_create() - create and map a message queue
  * @queue: result
  * @enclave: enclave
- * @elems: slots, a power of two
- * @cpu: agent that a message wakes, or -1
+ * @elems: slots of 8 bytes, a power of two up to GHOST_MAX_QUEUE_ELEMS
+ * @cpu: agent that a message wakes, or -1; the queue is on its NUMA node
+ *
+ * Return: 0; -EINVAL: @elems, or @cpu is not online; -ENOMEM, -EMFILE.
  */
 GHOST_API int ghost_queue_create(struct ghost_queue **queue,
 				 struct ghost_enclave *enclave, int elems,
 				 int cpu);
 
-/** ghost_queue_close() - close and unmap */
+/**
+ * ghost_queue_close() - close and unmap
+ * @queue: queue, or NULL; nobody reads it any more
+ *
+ * Tasks whose messages go there keep it until they get another one.
+ */
 GHOST_API void ghost_queue_close(struct ghost_queue *queue);
 
-/** ghost_queue_fd() - descriptor for the low layer */
+/**
+ * ghost_queue_fd() - descriptor for the low layer
+ * @queue: queue; it keeps the descriptor
+ */
 GHOST_API int ghost_queue_fd(const struct ghost_queue *queue);
 
 /**
@@ -229,9 +289,25 @@ GHOST_API int ghost_queue_fd(const struct ghost_queue *queue);
  *
  * Events about tasks that were moved here (see ghost_tasks_move()) come before
  * any message that the kernel sent about them afterwards.
+ *
+ * Return: whether there was one.
  */
 GHOST_API bool ghost_queue_next(struct ghost_queue *queue,
 				struct ghost_event *event);
+
+/**
+ * ghost_queue_set_wakeup() - which agents a message may wake
+ * @queue: queue
+ * @cpus: CPUs of these agents
+ * @nr: how many, 0 to GHOST_MAX_WINFO
+ *
+ * A message wakes the agent of the CPU that it is about if that is among them,
+ * else that of the first. With none the queue has to be polled.
+ *
+ * Return: 0; -EINVAL: @nr, or a CPU is not online; -ENOMEM.
+ */
+GHOST_API int ghost_queue_set_wakeup(struct ghost_queue *queue,
+				     const int *cpus, int nr);
 
 /**
  * ghost_queue_overflow() - messages that found no room so far
@@ -277,15 +353,23 @@ struct ghost_task {
  * @tasks: result
  * @enclave: enclave
  * @data_size: bytes of the caller's own that each task carries, zeroed
+ *
+ * Return: 0 or -ENOMEM.
  */
 GHOST_API int ghost_tasks_create(struct ghost_tasks **tasks,
 				 struct ghost_enclave *enclave,
 				 size_t data_size);
 
-/** ghost_tasks_destroy() - forget all tasks and free the table */
+/**
+ * ghost_tasks_destroy() - forget all tasks and free the table
+ * @tasks: table, or NULL
+ */
 GHOST_API void ghost_tasks_destroy(struct ghost_tasks *tasks);
 
-/** ghost_task_data() - the caller's own bytes of a task */
+/**
+ * ghost_task_data() - the caller's own bytes of a task
+ * @task: task in a table
+ */
 static inline void *ghost_task_data(struct ghost_task *task)
 {
 	return task + 1;
@@ -307,18 +391,37 @@ GHOST_API int ghost_tasks_apply(struct ghost_tasks *tasks,
 				const struct ghost_event *event,
 				struct ghost_task **task);
 
-/** ghost_tasks_find() - look a task up, or NULL */
+/**
+ * ghost_tasks_find() - look a task up
+ * @tasks: table
+ * @gtid: its id
+ *
+ * Return: task, valid until it is forgotten or moved, or NULL.
+ */
 GHOST_API struct ghost_task *ghost_tasks_find(struct ghost_tasks *tasks,
 					      int64_t gtid);
 
-/** ghost_tasks_next() - iterate: the task after @task (NULL: the first) */
+/**
+ * ghost_tasks_next() - go through the table, in no order
+ * @tasks: table; no task may be added meanwhile
+ * @task: where to go on, or NULL to begin
+ *
+ * Return: the task after @task, or NULL behind the last.
+ */
 GHOST_API struct ghost_task *ghost_tasks_next(struct ghost_tasks *tasks,
 					      struct ghost_task *task);
 
-/** ghost_tasks_count() - number of tasks in the table */
+/**
+ * ghost_tasks_count() - number of tasks in the table
+ * @tasks: table
+ */
 GHOST_API unsigned int ghost_tasks_count(const struct ghost_tasks *tasks);
 
-/** ghost_tasks_forget() - drop a task; gives the status word of a gone one back */
+/**
+ * ghost_tasks_forget() - drop a task
+ * @tasks: table
+ * @task: task; if it is GHOST_TASK_GONE, its status word is given back
+ */
 GHOST_API void ghost_tasks_forget(struct ghost_tasks *tasks,
 				  struct ghost_task *task);
 
@@ -348,7 +451,25 @@ GHOST_API int ghost_tasks_move(struct ghost_tasks *tasks,
 GHOST_API bool ghost_tasks_current(const struct ghost_tasks *tasks,
 				   const struct ghost_task *task);
 
-/** ghost_tasks_vanished() - true if the task has left without a message */
+/**
+ * ghost_tasks_retry_cpu() - where to try a commit again that was TARGET_STALE
+ * @tasks: table
+ * @task: task
+ *
+ * Return: CPU of the last message, if the barrier in the table is the present
+ * one: nothing has happened to the task, it just could not be moved; -1: a
+ * message is on its way, or no message has named a CPU.
+ */
+GHOST_API int ghost_tasks_retry_cpu(const struct ghost_tasks *tasks,
+				    const struct ghost_task *task);
+
+/**
+ * ghost_tasks_vanished() - has a task left without a message
+ * @tasks: table
+ * @task: task
+ *
+ * That happens after an overflow. Return: true if so: forget it.
+ */
 GHOST_API bool ghost_tasks_vanished(const struct ghost_tasks *tasks,
 				    const struct ghost_task *task);
 
@@ -357,24 +478,65 @@ GHOST_API bool ghost_tasks_vanished(const struct ghost_tasks *tasks,
  * @gtid: task
  * @mask: CPU bitmap, rest zeroed
  * @bytes: its length
+ *
+ * Return: 0; -ESRCH: it is gone; -EINVAL: the kernel has more CPUs.
  */
 GHOST_API int ghost_task_affinity(int64_t gtid, unsigned long *mask,
 				  size_t bytes);
 
-/** ghost_task_release() - give a task back to the normal scheduler */
+/**
+ * ghost_task_cpu_time() - CPU time of any thread, to the ns
+ * @enclave: any enclave
+ * @gtid: thread, 0 = caller
+ * @ns: result
+ *
+ * Return: 0; -ESRCH: it is gone.
+ */
+GHOST_API int ghost_task_cpu_time(const struct ghost_enclave *enclave,
+				  int64_t gtid, uint64_t *ns);
+
+/**
+ * ghost_task_release() - give a task back to the normal scheduler
+ * @gtid: task
+ *
+ * Return: 0; -ESRCH: it is gone; -EPERM.
+ */
 GHOST_API int ghost_task_release(int64_t gtid);
 
 /* ---- agents ---- */
 
-/** ghost_agent_cpu() - CPU of the agent */
+/**
+ * ghost_agent_cpu() - CPU of the agent
+ * @agent: agent
+ */
 GHOST_API int ghost_agent_cpu(const struct ghost_agent *agent);
 
-/** ghost_agent_index() - which of the enclave's CPUs that is, from 0 */
+/**
+ * ghost_agent_index() - which of the crew's CPUs that is
+ * @agent: agent
+ *
+ * Return: from 0, ascending by CPU.
+ */
 GHOST_API int ghost_agent_index(const struct ghost_agent *agent);
 
-/** ghost_agent_queue() - the queue that wakes the agent */
+/**
+ * ghost_agent_queue() - the crew's queue for this agent, which wakes it
+ * @agent: agent
+ */
 GHOST_API struct ghost_queue *
 ghost_agent_queue(const struct ghost_agent *agent);
+
+/**
+ * ghost_agent_set_queue() - send the messages about its CPU to another queue
+ * @agent: agent
+ * @queue: of the same enclave; it must stay open until the crew has stopped
+ *
+ * They go to ghost_agent_queue() by default.
+ *
+ * Return: 0 or -errno.
+ */
+GHOST_API int ghost_agent_set_queue(struct ghost_agent *agent,
+				    struct ghost_queue *queue);
 
 /**
  * ghost_agent_barrier() - read this, then the queue, then decide
@@ -385,10 +547,28 @@ ghost_agent_queue(const struct ghost_agent *agent);
  */
 GHOST_API uint32_t ghost_agent_barrier(const struct ghost_agent *agent);
 
-/** ghost_agent_boosted() - threads of higher classes wait for this CPU */
+/**
+ * ghost_agent_available() - is a CPU free of threads of other classes
+ * @agent: agent of any CPU; of the caller's own it is true, since it runs there
+ *
+ * Return: false while one runs there: a commit would be GHOST_TXN_CPU_UNAVAIL.
+ */
+GHOST_API bool ghost_agent_available(const struct ghost_agent *agent);
+
+/**
+ * ghost_agent_boosted() - do threads of higher classes wait for this CPU
+ * @agent: the calling thread
+ *
+ * Return: true if so: wait, with RTLA_ON_IDLE to be called when they are done.
+ */
 GHOST_API bool ghost_agent_boosted(const struct ghost_agent *agent);
 
-/** ghost_agent_stopping() - the crew leaves: return from run() */
+/**
+ * ghost_agent_stopping() - is the crew leaving
+ * @agent: agent
+ *
+ * Return: true if so: return 0 from run().
+ */
 GHOST_API bool ghost_agent_stopping(const struct ghost_agent *agent);
 
 /**
@@ -412,15 +592,21 @@ GHOST_API int ghost_agent_wait(struct ghost_agent *agent, uint32_t barrier,
  * @state: becomes the enum ghost_txn_state of the decision
  *
  * When the commit succeeds, @task->state is GHOST_TASK_ON_CPU and the call
- * returns when the agent is woken again.
+ * returns when the agent is woken again. Other CPUs: ghost_agent_commit().
  *
- * Return: 0 if there was a decision, good or bad; or -errno.
+ * Return: 0 if there was a decision, good or bad; or -errno; -EBUSY: another
+ * agent is just asking for this CPU.
  */
 GHOST_API int ghost_agent_run_task(struct ghost_agent *agent,
 				   struct ghost_task *task, uint32_t barrier,
 				   uint16_t run_flags, int32_t *state);
 
-/** ghost_agent_commit_time() - monotonic ns of the last decision */
+/**
+ * ghost_agent_commit_time() - when the last decision for its CPU was taken
+ * @agent: agent
+ *
+ * Return: monotonic ns.
+ */
 GHOST_API int64_t ghost_agent_commit_time(const struct ghost_agent *agent);
 
 /* ---- crew ---- */
@@ -475,12 +661,21 @@ struct ghost_handoff {
  * Creates a queue and a thread for each CPU; the threads wait. All this may
  * happen while another process schedules the enclave. Signals are blocked in
  * the threads.
+ *
+ * Return: 0; -ENODEV: the enclave has no CPU, or is gone; -EINVAL: @queue_elems;
+ * -ENOMEM, -EMFILE, -EAGAIN.
  */
 GHOST_API int ghost_crew_create(struct ghost_crew **crew,
 				struct ghost_enclave *enclave, int queue_elems,
 				const struct ghost_crew_ops *ops, void *arg);
 
-/** ghost_crew_queue() - queue of the @i-th CPU; 0 is the default queue */
+/**
+ * ghost_crew_queue() - queue of an agent
+ * @crew: crew
+ * @i: its index; 0 has the default queue
+ *
+ * Return: queue, valid until the crew is destroyed; NULL: there are not so many.
+ */
 GHOST_API struct ghost_queue *ghost_crew_queue(const struct ghost_crew *crew,
 					       int i);
 
@@ -496,12 +691,21 @@ GHOST_API struct ghost_queue *ghost_crew_queue(const struct ghost_crew *crew,
  * The enclave counts as online as long as any process has the crew's open file
  * of agent_online: a child that is forked later and does not exec must close
  * what it inherits (close_range()), or no successor can start.
+ *
+ * Return: 0; -EBUSY: other agents are online; -ETIMEDOUT; -EPERM: CAP_SYS_NICE
+ * is missing; -ENODEV, -EXDEV: the enclave is being destroyed; -ENOMEM.
  */
 GHOST_API int ghost_crew_start(struct ghost_crew *crew,
 			       enum ghost_crew_start how, int timeout_ms,
 			       struct ghost_handoff *handoff);
 
-/** ghost_crew_wake() - wake the agent of the @i-th CPU */
+/**
+ * ghost_crew_wake() - wake an agent
+ * @crew: running crew
+ * @i: its index
+ *
+ * Return: 0; -EINVAL: there is none.
+ */
 GHOST_API int ghost_crew_wake(struct ghost_crew *crew, int i);
 
 /**
@@ -524,7 +728,10 @@ GHOST_API int ghost_crew_error(struct ghost_crew *crew);
  */
 GHOST_API int ghost_crew_stop(struct ghost_crew *crew);
 
-/** ghost_crew_destroy() - stop if running; free threads and queues */
+/**
+ * ghost_crew_destroy() - stop if running; free threads and queues
+ * @crew: crew, or NULL
+ */
 GHOST_API void ghost_crew_destroy(struct ghost_crew *crew);
 
 GHOST_END_DECLS

@@ -16,20 +16,30 @@ GHOST_BEGIN_DECLS
 
 /* ---- rings: the kernel produces, one thread consumes ---- */
 
-/** ghost_queue_ring() - the ring in a queue mapping */
+/**
+ * ghost_queue_ring() - the ring in a queue mapping
+ * @h: the mapping
+ */
 static inline struct ghost_ring *ghost_queue_ring(struct ghost_queue_header *h)
 {
 	return (struct ghost_ring *)((char *)h + h->start);
 }
 
-/** ghost_msg_slots() - slots that a message occupies */
+/**
+ * ghost_msg_slots() - slots that a message occupies
+ * @msg: message in a ring
+ */
 static inline uint32_t ghost_msg_slots(const struct ghost_msg *msg)
 {
 	return ((uint32_t)msg->length + GHOST_MSG_SLOT_SIZE - 1) /
 	       GHOST_MSG_SLOT_SIZE;
 }
 
-/** ghost_ring_consume() - give the slots of the oldest message back */
+/**
+ * ghost_ring_consume() - give the slots of the oldest message back
+ * @ring: ring
+ * @msg: from ghost_ring_peek(); not to be looked at any more
+ */
 static inline void ghost_ring_consume(struct ghost_ring *ring,
 				      const struct ghost_msg *msg)
 {
@@ -65,7 +75,10 @@ static inline const struct ghost_msg *ghost_ring_peek(struct ghost_ring *ring,
 	return NULL;
 }
 
-/** ghost_ring_overflow() - messages that found no room so far */
+/**
+ * ghost_ring_overflow() - messages that found no room so far
+ * @ring: ring
+ */
 static inline uint32_t ghost_ring_overflow(const struct ghost_ring *ring)
 {
 	return __atomic_load_n(&ring->overflow, __ATOMIC_RELAXED);
@@ -73,13 +86,24 @@ static inline uint32_t ghost_ring_overflow(const struct ghost_ring *ring)
 
 /* ---- transactions ---- */
 
-/** ghost_txn_state_get() - state; acquires what the kernel wrote before it */
+/**
+ * ghost_txn_state_get() - state, with acquire
+ * @txn: slot
+ *
+ * Return: enum ghost_txn_state, or the number of the CPU that is committing it.
+ * What the kernel has written before an answer can be read after it.
+ */
 static inline int32_t ghost_txn_state_get(const struct ghost_txn *txn)
 {
 	return __atomic_load_n(&txn->state, __ATOMIC_ACQUIRE);
 }
 
-/** ghost_txn_busy() - true while the kernel may claim or owns @txn */
+/**
+ * ghost_txn_busy() - may the kernel look at it, or is it doing so
+ * @txn: slot
+ *
+ * Return: true if so: it must not be written.
+ */
 static inline bool ghost_txn_busy(const struct ghost_txn *txn)
 {
 	return ghost_txn_state_get(txn) >= 0;
@@ -108,7 +132,12 @@ static inline void ghost_txn_prepare(struct ghost_txn *txn, int64_t gtid,
 	__atomic_store_n(&txn->state, GHOST_TXN_READY, __ATOMIC_RELEASE);
 }
 
-/** ghost_txn_abort() - take a ready transaction back; false if too late */
+/**
+ * ghost_txn_abort() - take a ready transaction back
+ * @txn: slot
+ *
+ * Return: false if it is too late: the kernel looks at it, or has.
+ */
 static inline bool ghost_txn_abort(struct ghost_txn *txn)
 {
 	int32_t ready = GHOST_TXN_READY;
@@ -118,27 +147,88 @@ static inline bool ghost_txn_abort(struct ghost_txn *txn)
 					   __ATOMIC_ACQ_REL, __ATOMIC_RELAXED);
 }
 
+/*
+ * A transaction has an owner: who may fill it in. It is a number that the
+ * agents agree on, -1 is nobody. The kernel looks at it only to give it up when
+ * a sync group is committed.
+ */
+#define GHOST_NO_OWNER	(-1)
+
+/**
+ * ghost_txn_own() - become the owner of a transaction
+ * @txn: slot
+ * @owner: a number of the caller's that is not negative
+ *
+ * Return: false if it has an owner, the caller included.
+ */
+static inline bool ghost_txn_own(struct ghost_txn *txn, int32_t owner)
+{
+	int32_t nobody = GHOST_NO_OWNER;
+
+	/* Pairs with the release of who gives it up: us, or the kernel. */
+	return __atomic_compare_exchange_n(&txn->u.sync_group_owner, &nobody,
+					   owner, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED);
+}
+
+/**
+ * ghost_txn_owner() - who owns a transaction
+ * @txn: slot
+ *
+ * Return: the number it was owned with, or GHOST_NO_OWNER.
+ */
+static inline int32_t ghost_txn_owner(const struct ghost_txn *txn)
+{
+	return __atomic_load_n(&txn->u.sync_group_owner, __ATOMIC_RELAXED);
+}
+
+/**
+ * ghost_txn_disown() - give up a transaction
+ * @txn: slot that the caller owns
+ */
+static inline void ghost_txn_disown(struct ghost_txn *txn)
+{
+	/* Pairs with the acquire of the next owner. */
+	__atomic_store_n(&txn->u.sync_group_owner, GHOST_NO_OWNER,
+			 __ATOMIC_RELEASE);
+}
+
 /* ---- status words ---- */
 
-/** ghost_sw_barrier() - barrier; acquires the flags of the same event */
+/**
+ * ghost_sw_barrier() - barrier, with acquire
+ * @sw: status word
+ *
+ * The flags of the same event can be read after it.
+ */
 static inline uint32_t ghost_sw_barrier(const struct ghost_status_word *sw)
 {
 	return __atomic_load_n(&sw->barrier, __ATOMIC_ACQUIRE);
 }
 
-/** ghost_sw_flags() - GHOST_SW_* bits */
+/**
+ * ghost_sw_flags() - GHOST_SW_* bits, with acquire
+ * @sw: status word
+ */
 static inline uint32_t ghost_sw_flags(const struct ghost_status_word *sw)
 {
 	return __atomic_load_n(&sw->flags, __ATOMIC_ACQUIRE);
 }
 
-/** ghost_sw_gtid() - owner */
+/**
+ * ghost_sw_gtid() - whose it is
+ * @sw: status word
+ */
 static inline int64_t ghost_sw_gtid(const struct ghost_status_word *sw)
 {
 	return (int64_t)__atomic_load_n(&sw->gtid, __ATOMIC_RELAXED);
 }
 
-/** ghost_sw_at() - status word @index of a region */
+/**
+ * ghost_sw_at() - a status word of a region
+ * @region: mapping
+ * @index: less than @region->capacity
+ */
 static inline const struct ghost_status_word *
 ghost_sw_at(const struct ghost_sw_region_header *region, uint32_t index)
 {
@@ -146,7 +236,13 @@ ghost_sw_at(const struct ghost_sw_region_header *region, uint32_t index)
 		((const char *)region + region->start) + index;
 }
 
-/** ghost_barrier_after() - true if barrier @a is younger than @b */
+/**
+ * ghost_barrier_after() - compare barriers, which wrap around
+ * @a: a barrier
+ * @b: one of the same thread
+ *
+ * Return: true if @a is the younger one.
+ */
 static inline bool ghost_barrier_after(uint32_t a, uint32_t b)
 {
 	return (int32_t)(a - b) > 0;
