@@ -82,7 +82,8 @@ static inline void fake_teardown(struct fake *f)
 {
 	static const char * const names[] = {
 		"sw_regions/sw_0", "sw_regions", "ctl", "cpulist",
-		"agent_online", "tasks", "cpu_data", "honor_affinity", "",
+		"agent_online", "tasks", "cpu_data", "honor_affinity",
+		"features", "max_tasks", "status", "",
 	};
 	char path[160];
 	size_t i;

@@ -183,6 +183,30 @@ TEST_F(table, stale_commits_tell_from_vanished_tasks)
 	EXPECT_TRUE(ghost_tasks_vanished(self->t, task));
 }
 
+/* TARGET_STALE: a message is on its way, or the CPU was the wrong one. */
+TEST_F(table, stale_commits_are_tried_on_the_last_cpu)
+{
+	struct ghost_event ev = event(MSG_TASK_NEW, GTID(2), 3);
+	struct ghost_status_word *sw = fake_sw(&self->fake, 1);
+	struct ghost_task *task;
+
+	sw->gtid = (uint64_t)GTID(2);
+	sw->barrier = 3;
+	ev.task_new.sw_info.index = 1;
+	ASSERT_EQ(ghost_tasks_apply(self->t, &ev, &task), 0);
+	EXPECT_EQ(ghost_tasks_retry_cpu(self->t, task), -1);
+	ev = event(MSG_TASK_PREEMPT, GTID(2), 4);
+	ev.preempt.cpu = 5;
+	ASSERT_EQ(ghost_tasks_apply(self->t, &ev, &task), 0);
+	EXPECT_EQ(ghost_tasks_retry_cpu(self->t, task), -1);
+	sw->barrier = 4;
+	EXPECT_EQ(ghost_tasks_retry_cpu(self->t, task), 5);
+	sw->barrier = 5;
+	EXPECT_EQ(ghost_tasks_retry_cpu(self->t, task), -1);
+	memset(sw, 0, sizeof(*sw));
+	EXPECT_EQ(ghost_tasks_retry_cpu(self->t, task), -1);
+}
+
 TEST_F(table, a_queue_needs_the_kernel)
 {
 	struct ghost_queue *q = NULL;

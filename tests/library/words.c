@@ -22,10 +22,45 @@ TEST(state_names)
 	EXPECT_STREQ(ghost_txn_state_name(0), "CLAIMED");
 }
 
+TEST(every_refusal_has_a_hint)
+{
+	int32_t state;
+
+	EXPECT_EQ(ghost_txn_state_hint(GHOST_TXN_COMPLETE), NULL);
+	EXPECT_EQ(ghost_txn_state_hint(GHOST_TXN_READY), NULL);
+	EXPECT_EQ(ghost_txn_state_hint(0), NULL);
+	for (state = GHOST_TXN_ABORTED; state <= GHOST_TXN_POISONED; state++)
+		EXPECT_NE(ghost_txn_state_hint(state), NULL)
+			TH_LOG("%s", ghost_txn_state_name(state));
+}
+
+TEST(message_names)
+{
+	int type;
+
+	EXPECT_STREQ(ghost_msg_name(MSG_NOP), "NOP");
+	EXPECT_STREQ(ghost_msg_name(MSG_TASK_DEAD), "TASK_DEAD");
+	EXPECT_STREQ(ghost_msg_name(MSG_TASK_PREEMPT), "TASK_PREEMPT");
+	EXPECT_STREQ(ghost_msg_name(MSG_TASK_LATCH_FAILURE),
+		     "TASK_LATCH_FAILURE");
+	EXPECT_STREQ(ghost_msg_name(MSG_CPU_TICK), "CPU_TICK");
+	EXPECT_STREQ(ghost_msg_name(MSG_CPU_AGENT_WAKEUP), "CPU_AGENT_WAKEUP");
+	EXPECT_STREQ(ghost_msg_name(1), "UNKNOWN");
+	EXPECT_STREQ(ghost_msg_name(-1), "UNKNOWN");
+	EXPECT_STREQ(ghost_msg_name(GHOST_TASK_MSG_LAST), "UNKNOWN");
+	EXPECT_STREQ(ghost_msg_name(GHOST_CPU_MSG_LAST), "UNKNOWN");
+	for (type = MSG_TASK_DEAD; type <= MSG_TASK_LATCH_FAILURE; type++)
+		EXPECT_STRNE(ghost_msg_name(type), "UNKNOWN");
+	for (type = MSG_CPU_TICK; type <= MSG_CPU_AGENT_WAKEUP; type++)
+		EXPECT_STRNE(ghost_msg_name(type), "UNKNOWN");
+}
+
 TEST(hints)
 {
 	EXPECT_NE(ghost_hint(-EBUSY), NULL);
 	EXPECT_NE(ghost_hint(-EXDEV), NULL);
+	EXPECT_NE(ghost_hint(-ESTALE), NULL);
+	EXPECT_NE(ghost_hint(-ECANCELED), NULL);
 	EXPECT_EQ(ghost_hint(0), NULL);
 	EXPECT_EQ(ghost_hint(-ENOTTY), NULL);
 }
