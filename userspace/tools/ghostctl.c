@@ -15,6 +15,9 @@ struct args {
 	bool json;
 	unsigned long id;
 	unsigned long timeout_ms;
+	unsigned long gid;
+	unsigned long max_tasks;
+	bool any_affinity;
 	const char *cpus;
 	int nr;			/* arguments that are no options */
 	char **rest;
@@ -55,7 +58,7 @@ void json_string(const char *text)
 	putchar('"');
 }
 
-static bool parse_number(const char *text, unsigned long *n)
+bool parse_number(const char *text, unsigned long *n)
 {
 	char *end;
 
@@ -70,6 +73,9 @@ static int create(struct args *a)
 		.id = a->id,
 		.cpus = a->cpus,
 		.runnable_timeout_ms = a->timeout_ms,
+		.flags = a->any_affinity ? GHOST_ENCLAVE_ANY_AFFINITY : 0,
+		.gid = (unsigned int)a->gid,
+		.max_tasks = (unsigned int)a->max_tasks,
 	};
 	struct ghost_enclave *e;
 	int err;
@@ -114,24 +120,40 @@ static int show(struct args *a)
 	return show_enclave(a->id, a->json);
 }
 
+static int features(struct args *a)
+{
+	return show_features(a->id, a->json);
+}
+
 static int set(struct args *a)
 {
-	int dir, err;
-
 	if (a->nr != 2) {
 		fputs("ghostctl: set needs a tunable and its value, for instance\n"
 		      "  ghostctl set 1 runnable_timeout 5000\n"
 		      "ghostctl show ID lists the tunables.\n", stderr);
 		return EXIT_USAGE;
 	}
-	if (!is_tunable(a->rest[0])) {
-		fprintf(stderr, "ghostctl: '%s' is not a tunable; ghostctl show %lu lists them\n",
-			a->rest[0], a->id);
+	return set_tunable(a->id, a->rest[0], a->rest[1]);
+}
+
+static int get(struct args *a)
+{
+	if (a->nr != 1) {
+		fputs("ghostctl: get needs a tunable, for instance\n"
+		      "  ghostctl get 1 runnable_timeout\n", stderr);
 		return EXIT_USAGE;
 	}
-	dir = ghost_fs_open_dir(NULL, a->id);
-	err = dir < 0 ? dir : ghost_fs_write(dir, a->rest[0], a->rest[1]);
-	return err ? complain(a->rest[0], a->id, err) : 0;
+	return get_tunable(a->id, a->rest[0], a->json);
+}
+
+static int cpus(struct args *a)
+{
+	if (a->nr != 1) {
+		fputs("ghostctl: cpus needs a CPU list, for instance\n"
+		      "  ghostctl cpus 1 2-3\n", stderr);
+		return EXIT_USAGE;
+	}
+	return set_cpus(a->id, a->rest[0]);
 }
 
 static int add(struct args *a)
@@ -153,13 +175,18 @@ static int run(struct args *a)
 	return run_command(a->id, a->rest);
 }
 
-/* An upper-case I among the options: the command takes an ID. */
+/* Among the options, I: it takes an ID; M: and more arguments. */
 static const struct command commands[] = {
-	{ "create", "create [--id N] --cpus LIST [--timeout MS]",
+	{ "create", "create --cpus LIST [OPTION]...",
 	  "Create an enclave on these CPUs; print its number. It takes tasks\n"
 	  "at once, but they run only when an agent schedules it, for instance\n"
-	  "ghost-fifo --enclave N. With --timeout the kernel destroys it when a\n"
-	  "task has waited so long.", "jict", create },
+	  "ghost-fifo --enclave N.\n\n"
+	  "  --id N         its number; else the first free one\n"
+	  "  --timeout MS   the kernel destroys it when a task has waited so long\n"
+	  "  --max-tasks N  no more tasks may join\n"
+	  "  --gid N        group of its files\n"
+	  "  --any-affinity the policy may run tasks where their affinity forbids",
+	  "jictgma", create },
 	{ "destroy", "destroy ID",
 	  "Destroy an enclave. Its tasks go back to the normal scheduler, its\n"
 	  "agents are killed.", "I", destroy },
@@ -167,15 +194,21 @@ static const struct command commands[] = {
 	{ "show", "show ID",
 	  "Show status, tunables, agents and tasks of an enclave.", "jI",
 	  show },
+	{ "features", "features ID",
+	  "List what the kernel has beyond the ABI.", "jI", features },
+	{ "get", "get ID TUNABLE", "Print a tunable.", "jIM", get },
 	{ "set", "set ID TUNABLE VALUE",
-	  "Set a tunable, one of those that ghostctl show lists: most are 0 or\n"
-	  "1, runnable_timeout is in ms, max_tasks a number.", "I", set },
+	  "Set a tunable. Most are 0 or 1, runnable_timeout is in ms, max_tasks a\n"
+	  "number:\n", "IM", set },
+	{ "cpus", "cpus ID LIST",
+	  "Replace the CPUs of an enclave. No CPU that goes may have an agent.",
+	  "IM", cpus },
 	{ "add", "add ID PID...",
 	  "Move all threads of these processes into an enclave. What they fork\n"
-	  "later is in it too.", "jI", add },
+	  "later is in it too.", "jIM", add },
 	{ "run", "run ID -- COMMAND [ARG]...",
 	  "Join an enclave, then become COMMAND. Its exit status is ours; 127\n"
-	  "and 126 mean that it was not found or could not be run.", "I", run },
+	  "and 126 mean that it was not found or could not be run.", "IM", run },
 };
 
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -187,7 +220,7 @@ static void usage(FILE *out)
 	fputs("usage: ghostctl COMMAND ...\n\n", out);
 	for (i = 0; i < NR_COMMANDS; i++)
 		fprintf(out, "  %s\n", commands[i].usage);
-	fputs("\nID is N of /sys/fs/ghost/enclave_N. create, list, show and add take\n"
+	fputs("\nID is N of /sys/fs/ghost/enclave_N. Those that print something take\n"
 	      "--json. ghostctl COMMAND --help says more.\n", out);
 }
 
@@ -204,6 +237,20 @@ static int bad_number(const char *text)
 	return EXIT_USAGE;
 }
 
+static unsigned long *number_of(struct args *a, int opt)
+{
+	switch (opt) {
+	case 'i':
+		return &a->id;
+	case 't':
+		return &a->timeout_ms;
+	case 'g':
+		return &a->gid;
+	default:
+		return &a->max_tasks;
+	}
+}
+
 static int run_with_args(const struct command *c, int argc, char **argv)
 {
 	static const struct option longs[] = {
@@ -211,6 +258,9 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 		{ "id", required_argument, NULL, 'i' },
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "timeout", required_argument, NULL, 't' },
+		{ "gid", required_argument, NULL, 'g' },
+		{ "max-tasks", required_argument, NULL, 'm' },
+		{ "any-affinity", no_argument, NULL, 'a' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -222,6 +272,8 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
 		if (opt == 'h') {
 			printf("usage: ghostctl %s\n\n%s\n", c->usage, c->help);
+			if (c->run == set)
+				explain_tunables();
 			return 0;
 		}
 		if (opt == '?' || !strchr(c->options, opt))
@@ -230,8 +282,10 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 			a.json = true;
 		else if (opt == 'c')
 			a.cpus = optarg;
-		else if (!parse_number(optarg,
-				       opt == 'i' ? &a.id : &a.timeout_ms))
+		else if (opt == 'a')
+			a.any_affinity = true;
+		else if (!parse_number(optarg, number_of(&a, opt)) ||
+			 a.gid > UINT32_MAX || a.max_tasks > UINT32_MAX)
 			return bad_number(optarg);
 	}
 	if (strchr(c->options, 'I')) {
@@ -251,7 +305,7 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 	}
 	a.nr = argc - optind;
 	a.rest = argv + optind;
-	if (a.nr && c->run != add && c->run != run && c->run != set)
+	if (a.nr && !strchr(c->options, 'M'))
 		return command_usage(c);
 	problem = ghost_fs_problem(NULL);
 	if (problem) {

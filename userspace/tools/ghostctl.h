@@ -13,11 +13,19 @@ int complain(const char *what, unsigned long id, int err);
 /* The parts of the program; @json as in --json. */
 int list_enclaves(bool json);
 int show_enclave(unsigned long id, bool json);
+int show_features(unsigned long id, bool json);
 int add_processes(unsigned long id, int nr, char **pids, bool json);
 int run_command(unsigned long id, char **argv);
 
-/* Is it a file of an enclave's directory that ghostctl set may write? */
-bool is_tunable(const char *name);
+int get_tunable(unsigned long id, const char *name, bool json);
+int set_tunable(unsigned long id, const char *name, const char *text);
+int set_cpus(unsigned long id, const char *cpus);
+
+/* A line for each. */
+void explain_tunables(void);
+
+/* Digits only, and no more than fit. */
+bool parse_number(const char *text, unsigned long *n);
 
 /* A string in JSON, quotes included. */
 void json_string(const char *text);

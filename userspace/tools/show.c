@@ -15,22 +15,6 @@
 #define MAX_ENCLAVES	4096
 #define VALUE_SIZE	4096
 
-/* What is in an enclave's directory besides its tunables. */
-static const char * const not_tunable[] = {
-	"abi_version", "agent_online", "cpu_data", "cpulist", "cpumask",
-	"ctl", "status", "tasks", "sw_regions", "features",
-};
-
-bool is_tunable(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(not_tunable) / sizeof(not_tunable[0]); i++)
-		if (!strcmp(name, not_tunable[i]))
-			return false;
-	return name[0] != '.' && !strchr(name, '/');
-}
-
 /* What /proc says of a thread. */
 struct thread {
 	int tid;
@@ -191,28 +175,24 @@ static int by_name(const struct dirent **a, const struct dirent **b)
 	return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static int filter_tunable(const struct dirent *d)
-{
-	return is_tunable(d->d_name);
-}
-
+/* All that the kernel has, also those that the library does not know. */
 static void show_tunables(int dir, bool json)
 {
-	static char text[VALUE_SIZE];
 	struct dirent **names;
-	int i, n = scandirat(dir, ".", &names, filter_tunable,
-					  by_name);
+	int i, nr = 0, n = scandirat(dir, ".", &names, NULL, by_name);
 
 	printf(json ? ",\"tunables\":{" : "tunables:\n");
 	for (i = 0; i < n; i++) {
-		value(dir, names[i]->d_name, text);
-		if (json) {
-			printf(i ? "," : "");
-			json_string(names[i]->d_name);
-			putchar(':');
-			json_string(text);
-		} else {
-			printf("  %-28s %s\n", names[i]->d_name, text);
+		const char *name = names[i]->d_name;
+		unsigned long number;
+
+		if (!ghost_fs_get_tunable(dir, name, &number)) {
+			if (json)
+				printf("%s\"%s\":\"%lu\"", nr ? "," : "",
+				       name, number);
+			else
+				printf("  %-28s %lu\n", name, number);
+			nr++;
 		}
 		free(names[i]);
 	}
@@ -316,5 +296,34 @@ int show_enclave(unsigned long id, bool json)
 	if (json)
 		puts("}");
 	ghost_enclave_close(e);
+	return 0;
+}
+
+int show_features(unsigned long id, bool json)
+{
+	char *text, *line, *save = NULL;
+	int dir, err, nr = 0;
+
+	dir = ghost_fs_open_dir(NULL, id);
+	if (dir < 0)
+		return complain("cannot open it", id, dir);
+	err = ghost_fs_read_all(dir, "features", &text);
+	close(dir);
+	if (err)
+		return complain("features", id, err);
+	if (json)
+		putchar('[');
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		if (json) {
+			printf(nr++ ? "," : "");
+			json_string(line);
+		} else {
+			puts(line);
+		}
+	}
+	if (json)
+		puts("]");
+	free(text);
 	return 0;
 }
