@@ -19,7 +19,7 @@ tree=$scratch/tree
 config=$BUILD/kernel-default/.config
 jobs=$(nproc)
 
-checks=(spdx paths checkpatch patches kernel-doc shellcheck man
+checks=(spdx paths checkpatch patches kernel-doc shellcheck man rules
 	headers user-gcc user-clang kernel)
 
 # What checkpatch may say, one exception a line: the files, the type, and why.
@@ -173,6 +173,12 @@ check_man()
 	mandoc -Tlint -W warning "${files[@]}" 2>&1
 }
 
+# The table of rules and tests: scripts/check-rules.py
+check_rules()
+{
+	scripts/check-rules.py --quiet 2>&1
+}
+
 # The public headers, each alone
 check_headers()
 {
@@ -264,7 +270,7 @@ done
 for f in "$linux/scripts/checkpatch.pl" "$config"; do
 	[ -f "$f" ] || die "no $f" "run make kernel first"
 done
-for tool in git sparse shellcheck mandoc clang; do
+for tool in git sparse shellcheck mandoc clang python3; do
 	command -v "$tool" >/dev/null || die "no $tool here; run make deps first"
 done
 
