@@ -155,6 +155,19 @@ uint32_t gt_barrier(struct ghost_status_word *sw);
 int gt_assoc(struct gt_enclave *e, int qfd, uint64_t gtid, uint32_t barrier);
 int gt_join(struct gt_enclave *e, pid_t pid);
 
+/* ---- what must not stay behind ---- */
+
+struct gt_watch {
+	int kmsg;
+	int areas;
+};
+
+int gt_watch_begin(struct gt_watch *w);
+bool gt_watch_freed(struct gt_watch *w);	/* in time */
+/* What the kernel said of ghost above level info since then, or NULL. */
+const char *gt_watch_log(struct gt_watch *w);
+void gt_watch_end(struct gt_watch *w);
+
 /* ---- transactions ---- */
 
 struct gt_txn {
