@@ -3,6 +3,7 @@
  * SCHED_GHOST: the files of an enclave: they parse and print, and decide
  * nothing.
  */
+#include <linux/fsnotify.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
 #include <linux/slab.h>
@@ -98,6 +99,20 @@ static ssize_t cpulist_store(struct ghost_enclave *e, char *buf, size_t len)
 {
 	return cpus_store(e, buf, len, true);
 }
+
+static ssize_t cpulist_read(struct file *file, char __user *ubuf, size_t count,
+			    loff_t *ppos)
+{
+	return *ppos > PAGE_SIZE ? -EINVAL : ghost_fs_read(file, ubuf, count, ppos);
+}
+
+static const struct file_operations cpulist_fops = {
+	.owner		= THIS_MODULE,
+	.open		= ghost_fs_open,
+	.read		= cpulist_read,
+	.write		= ghost_fs_write,
+	.llseek		= generic_file_llseek,
+};
 
 static ssize_t cpumask_show(struct ghost_enclave *e, char *buf)
 {
@@ -280,6 +295,8 @@ static int online_open(struct inode *inode, struct file *file)
 	else
 		ghost_set_online(e, true);
 	inode_unlock(inode);
+	if (!ret)
+		fsnotify_modify(file);
 	return ret;
 }
 
@@ -291,6 +308,7 @@ static int online_release(struct inode *inode, struct file *file)
 		inode_lock(inode);
 		ghost_set_online(e, false);
 		inode_unlock(inode);
+		fsnotify_modify(file);
 	}
 	return 0;
 }
@@ -422,7 +440,7 @@ const struct ghost_file ghost_enclave_files[] = {
 	{ "agent_online", 0664, .fops = &online_fops, .agent_ok = true },
 	TUNABLE(commit_at_tick),
 	{ "cpu_data", 0660, .fops = &cpu_data_fops },
-	{ "cpulist", 0664, cpulist_show, cpulist_store },
+	{ "cpulist", 0664, cpulist_show, cpulist_store, &cpulist_fops },
 	{ "cpumask", 0664, cpumask_show, cpumask_store },
 	{ "ctl", 0664, ctl_show, ctl_store, &ctl_fops, .check_cred = true },
 	TUNABLE(deliver_agent_runnability),

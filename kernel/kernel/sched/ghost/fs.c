@@ -109,8 +109,16 @@ static const struct file_operations text_fops = {
 
 /* ---- the tree ---- */
 
+/* The size is what can be mapped: truncating does not change it. */
+static int file_setattr(struct mnt_idmap *idmap, struct dentry *dentry,
+			struct iattr *attr)
+{
+	attr->ia_valid &= ~ATTR_SIZE;
+	return simple_setattr(idmap, dentry, attr);
+}
+
 static const struct inode_operations file_iops = {
-	.setattr	= simple_setattr,
+	.setattr	= file_setattr,
 	.getattr	= simple_getattr,
 };
 
