@@ -14,7 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -412,6 +414,68 @@ TEST_F_TIMEOUT(race, destroy_by_several, 60)
 	}
 	if (!both)
 		SKIP(return, "no two of them ever met");
+}
+
+/* What becoming an agent and RUN may say of an enclave that comes to its end. */
+static bool is_an_end(int err)
+{
+	return !err || err == -ENXIO || err == -ENOMEM || err == -EBADF ||
+	       err == -EXDEV || err == -ENODEV || err == -ENOENT;
+}
+
+static void become_agent(int id, int ready, int go)
+{
+	static struct gt_enclave own;
+	static struct gt_agent a;
+	int ret;
+	char c;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	mlockall(MCL_CURRENT | MCL_FUTURE);
+	if (gt_enclave_attach(&own, id) || write(ready, "x", 1) != 1 ||
+	    read(go, &c, 1) != 1)
+		_exit(200);
+	ret = gt_agent_start(&a, &own, 1, own.q.fd);
+	if (!ret) {
+		pthread_join(a.thread, NULL);
+		ret = a.run_error;
+	}
+	_exit(is_an_end(ret) ? 0 : -ret);
+}
+
+TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
+{
+	int rounds, killed = 0, to[2], from[2], status;
+	struct gt_enclave e;
+	pid_t pid;
+	char c;
+
+	ASSERT_EQ(0, gt_set_cpus(&self->e, "\n"));
+	ASSERT_EQ(0, pipe(to));
+	ASSERT_EQ(0, pipe(from));
+	for (rounds = 0; rounds < ENOUGH; rounds++) {
+		ASSERT_EQ(0, gt_enclave_create(&e, "1"))
+			TH_LOG("round %d: %s", rounds, e.step);
+		pid = fork();
+		if (!pid)
+			become_agent(e.id, from[1], to[0]);
+		ASSERT_EQ(1, read(from[0], &c, 1));
+		ASSERT_EQ(1, write(to[1], "x", 1));
+		usleep(rounds * 200);
+		EXPECT_EQ(0, gt_destroy(&e));
+		ASSERT_EQ(pid, waitpid(pid, &status, 0));
+		if (WIFSIGNALED(status)) {
+			EXPECT_EQ(SIGKILL, WTERMSIG(status));
+			killed++;
+		} else {
+			EXPECT_EQ(0, WEXITSTATUS(status))
+				TH_LOG("%s", strerror(WEXITSTATUS(status)));
+		}
+		EXPECT_TRUE(gt_gone(&e));
+		gt_enclave_close(&e);
+	}
+	if (!killed || killed == rounds)
+		SKIP(return, "%d of %d were agents already", killed, rounds);
 }
 
 static void *create_enclave(void *cmd)
