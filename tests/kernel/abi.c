@@ -16,6 +16,13 @@
 		      sizeof(((t *)0)->f) == (size), #t "." #f)
 #define VALUE(name, value)						\
 	static_assert((long long)(name) == (long long)(value), #name)
+/* Small numbers in comparisons: 0 and an unsigned type make compilers warn. */
+#define IS_SIGNED(t, f)							\
+	static_assert((__typeof__(((t *)0)->f))-1 <			\
+		      (__typeof__(((t *)0)->f))1, #t "." #f)
+#define IS_UNSIGNED(t, f)						\
+	static_assert((__typeof__(((t *)0)->f))-1 >			\
+		      (__typeof__(((t *)0)->f))1, #t "." #f)
 
 /* ioctl arguments */
 SIZE(struct ghost_agent_wakeup, 8, 4);
@@ -144,6 +151,70 @@ VALUE(GHOST_SW_REGION_SIZE, 2097152);
 VALUE(GHOST_SW_REGION_CAPACITY, 65534);
 VALUE(GHOST_MSG_SLOT_SIZE, 8);
 
+/* signs */
+IS_SIGNED(struct ghost_agent_wakeup, cpu);
+IS_SIGNED(struct ghost_agent_wakeup, prio);
+IS_SIGNED(struct timerfd_ghost, cpu);
+IS_SIGNED(struct timerfd_ghost, flags);
+IS_SIGNED(struct ghost_ioc_create_queue, elems);
+IS_SIGNED(struct ghost_ioc_create_queue, node);
+IS_SIGNED(struct ghost_ioc_create_queue, flags);
+IS_SIGNED(struct ghost_ioc_assoc_queue, fd);
+IS_SIGNED(struct ghost_ioc_assoc_queue, flags);
+IS_SIGNED(struct ghost_ioc_set_default_queue, fd);
+IS_SIGNED(struct ghost_ioc_config_queue_wakeup, qfd);
+IS_SIGNED(struct ghost_ioc_config_queue_wakeup, ninfo);
+IS_SIGNED(struct ghost_ioc_config_queue_wakeup, flags);
+IS_SIGNED(struct ghost_ioc_get_cpu_time, gtid);
+IS_SIGNED(struct ghost_ioc_commit_txn, flags);
+IS_SIGNED(struct ghost_ioc_timerfd_settime, timerfd);
+IS_SIGNED(struct ghost_ioc_timerfd_settime, flags);
+IS_SIGNED(struct ghost_ioc_run, gtid);
+IS_SIGNED(struct ghost_ioc_run, run_cpu);
+IS_SIGNED(struct ghost_ioc_run, run_flags);
+IS_SIGNED(struct ghost_status_word, switch_time);
+IS_SIGNED(struct ghost_txn, version);
+IS_SIGNED(struct ghost_txn, cpu);
+IS_SIGNED(struct ghost_txn, state);
+IS_SIGNED(struct ghost_txn, gtid);
+IS_SIGNED(struct ghost_txn, commit_time);
+IS_SIGNED(struct ghost_txn, u.sync_group_owner);
+IS_UNSIGNED(struct timerfd_ghost, type);
+IS_UNSIGNED(struct timerfd_ghost, cookie);
+IS_UNSIGNED(struct ghost_msg_src, arg);
+IS_UNSIGNED(struct ghost_sw_info, id);
+IS_UNSIGNED(struct ghost_sw_info, index);
+IS_UNSIGNED(struct ghost_ioc_create_queue, mapsize);
+IS_UNSIGNED(struct ghost_ioc_assoc_queue, barrier);
+IS_UNSIGNED(struct ghost_ioc_get_cpu_time, runtime);
+IS_UNSIGNED(struct ghost_ioc_commit_txn, mask_len);
+IS_UNSIGNED(struct ghost_ioc_run, agent_barrier);
+IS_UNSIGNED(struct ghost_ioc_run, task_barrier);
+IS_UNSIGNED(struct ghost_status_word, barrier);
+IS_UNSIGNED(struct ghost_status_word, flags);
+IS_UNSIGNED(struct ghost_status_word, gtid);
+IS_UNSIGNED(struct ghost_status_word, runtime);
+IS_UNSIGNED(struct ghost_sw_region_header, version);
+IS_UNSIGNED(struct ghost_sw_region_header, id);
+IS_UNSIGNED(struct ghost_sw_region_header, numa_node);
+IS_UNSIGNED(struct ghost_sw_region_header, start);
+IS_UNSIGNED(struct ghost_sw_region_header, capacity);
+IS_UNSIGNED(struct ghost_sw_region_header, available);
+IS_UNSIGNED(struct ghost_queue_header, version);
+IS_UNSIGNED(struct ghost_queue_header, start);
+IS_UNSIGNED(struct ghost_queue_header, nelems);
+IS_UNSIGNED(struct ghost_ring, head);
+IS_UNSIGNED(struct ghost_ring, tail);
+IS_UNSIGNED(struct ghost_ring, overflow);
+IS_UNSIGNED(struct ghost_msg, type);
+IS_UNSIGNED(struct ghost_msg, length);
+IS_UNSIGNED(struct ghost_msg, seqnum);
+IS_UNSIGNED(struct ghost_txn, agent_barrier);
+IS_UNSIGNED(struct ghost_txn, task_barrier);
+IS_UNSIGNED(struct ghost_txn, run_flags);
+IS_UNSIGNED(struct ghost_txn, commit_flags);
+IS_UNSIGNED(struct ghost_txn, cpu_seqnum);
+
 /* messages */
 SIZE(struct ghost_msg_payload_task_dead, 16, 8);
 FIELD(struct ghost_msg_payload_task_dead, gtid, 0, 8);
@@ -207,6 +278,7 @@ FIELD(struct ghost_msg_payload_task_priority_changed, gtid, 0, 8);
 FIELD(struct ghost_msg_payload_task_priority_changed, nice, 8, 4);
 SIZE(struct ghost_msg_payload_task_latch_failure, 16, 8);
 FIELD(struct ghost_msg_payload_task_latch_failure, gtid, 0, 8);
+FIELD(struct ghost_msg_payload_task_latch_failure, error, 8, 4);
 SIZE(struct ghost_msg_payload_cpu_tick, 8, 4);
 FIELD(struct ghost_msg_payload_cpu_tick, cpu, 0, 4);
 FIELD(struct ghost_msg_payload_cpu_tick, is_agent, 4, 4);
@@ -218,6 +290,7 @@ SIZE(struct ghost_msg_payload_cpu_not_idle, 16, 8);
 FIELD(struct ghost_msg_payload_cpu_not_idle, cpu, 0, 4);
 FIELD(struct ghost_msg_payload_cpu_not_idle, next_gtid, 8, 8);
 SIZE(struct ghost_msg_payload_cpu, 4, 4);
+FIELD(struct ghost_msg_payload_cpu, cpu, 0, 4);
 
 VALUE(MSG_NOP, 0);
 VALUE(MSG_TASK_DEAD, 64);
@@ -239,6 +312,10 @@ VALUE(MSG_CPU_AVAILABLE, 131);
 VALUE(MSG_CPU_BUSY, 132);
 VALUE(MSG_CPU_AGENT_BLOCKED, 133);
 VALUE(MSG_CPU_AGENT_WAKEUP, 134);
+VALUE(GHOST_TASK_MSG_FIRST, 64);
+VALUE(GHOST_TASK_MSG_LAST, 127);
+VALUE(GHOST_CPU_MSG_FIRST, 128);
+VALUE(GHOST_CPU_MSG_LAST, 191);
 
 /* constants */
 VALUE(GHOST_TXN_COMPLETE, INT_MIN);
@@ -273,6 +350,8 @@ VALUE(COMMIT_AT_TXN_COMMIT, 0x2);
 VALUE(ALLOW_TASK_ONCPU, 0x4);
 VALUE(ELIDE_AGENT_BARRIER_INC, 0x8);
 VALUE(INC_AGENT_BARRIER_ON_FAILURE, 0x10);
+VALUE(GHOST_GTID_SEQNUM_BITS, 41);
+VALUE(GHOST_GTID_PID_BITS, 22);
 VALUE(GHOST_NULL_GTID, 0);
 VALUE(GHOST_AGENT_GTID, -1);
 VALUE(GHOST_IDLE_GTID, -2);
@@ -282,6 +361,7 @@ VALUE(GHOST_AGENT, 0);
 VALUE(GHOST_TASK, 1);
 VALUE(SCHED_GHOST, 18);
 VALUE(GHOST_VERSION, 91);
+VALUE(GHOST_VERSION_MIN, 90);
 VALUE(GHOST_MAX_WINFO, 2);
 VALUE(GHOST_MAX_QUEUE_ELEMS, 65536);
 VALUE(TIMERFD_GHOST_ENABLED, 1);
