@@ -5,7 +5,7 @@
 # other: run-tests [--after NAME] [PATTERN]. A program fails when a test of it
 # fails, when it prints other than what its plan says, when its exit status says
 # so, when it takes too long (120 s, or what NAME.timeout says) and when the
-# kernel complained while it ran.
+# kernel complained while it ran. A kernel with kmemleak is asked at the end.
 #
 # For the host it writes to $GHOST_RESULT:
 #	start NAME
@@ -96,6 +96,23 @@ run_limited()
 	return $status
 }
 
+# Prints what was allocated for ghost, or for a task, and is lost: of kernels that
+# look for it. What is young, or changed since the last scan, is not told of.
+kernel_leaks()
+{
+	leaks=/sys/kernel/debug/kmemleak
+	sleep 6
+	for _ in 1 2 3; do
+		echo scan >$leaks
+	done
+	awk '
+	/^unreferenced object/ { print_lost(); record = ""; ours = 0 }
+	{ record = record $0 "\n" }
+	/^ +[a-z0-9_.]*(ghost|copy_process)[a-z0-9_.]*\+0x/ { ours = 1 }
+	END { print_lost() }
+	function print_lost() { if (ours) printf "%s", record }' $leaks
+}
+
 destroy_leftovers()
 {
 	for dir in /sys/fs/ghost/enclave_*; do
@@ -176,4 +193,15 @@ while read -r name; do
 	fi
 	report "$name" "$passed" "$failed" "$skipped" "$why${why:+, }$took s"
 done </tmp/tests
+
+if [ -e /sys/kernel/debug/kmemleak ]; then
+	echo "start kmemleak" >"$GHOST_RESULT"
+	kernel_leaks >$log
+	if [ -s $log ]; then
+		sed 's/^/    /' $log
+		report kmemleak 0 1 0 "memory was lost"
+	else
+		report kmemleak 1 0 0 "no memory was lost"
+	fi
+fi
 exit $all_fine
