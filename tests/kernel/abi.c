@@ -16,13 +16,12 @@
 		      sizeof(((t *)0)->f) == (size), #t "." #f)
 #define VALUE(name, value)						\
 	static_assert((long long)(name) == (long long)(value), #name)
-/* Small numbers in comparisons: 0 and an unsigned type make compilers warn. */
+/* All ones against 1: a comparison with 0 makes compilers warn. */
+#define TYPE(t, f)	__typeof__(((t *)0)->f)
 #define IS_SIGNED(t, f)							\
-	static_assert((__typeof__(((t *)0)->f))-1 <			\
-		      (__typeof__(((t *)0)->f))1, #t "." #f)
+	static_assert((TYPE(t, f))~0 < (TYPE(t, f))1, #t "." #f)
 #define IS_UNSIGNED(t, f)						\
-	static_assert((__typeof__(((t *)0)->f))-1 >			\
-		      (__typeof__(((t *)0)->f))1, #t "." #f)
+	static_assert((TYPE(t, f))~0 > (TYPE(t, f))1, #t "." #f)
 
 /* ioctl arguments */
 SIZE(struct ghost_agent_wakeup, 8, 4);

@@ -18,8 +18,8 @@
 #include "kselftest_harness.h"
 #include "gt.h"
 
-#define KERNEL_ADDRESS	((char *)0xffffffff81000000)
-#define NO_ADDRESS	((char *)0x8000000000000000)
+#define KERNEL_ADDRESS	((void *)0xffffffff81000000)
+#define NO_ADDRESS	((void *)0x8000000000000000)
 #define PAGE		4096
 
 static const struct {
@@ -163,18 +163,25 @@ TEST_F(bad, pointer)
 {
 	char *end = self->page + PAGE;
 	int before = open_descriptors(), i, k;
+	struct ghost_ioc_sw_get_info info = {
+		.request = { GHOST_TASK, self->t.gtid },
+	};
 
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	for (k = 0; k < ARRAY_SIZE(ioctls); k++) {
 		size_t size = _IOC_SIZE(ioctls[k].cmd);
-		char *t[] = {
-			NULL, (char *)1, (char *)8, end, end - 1,
+		void *t[] = {
+			NULL, (void *)1, (void *)8, end, end - 1,
 			end - size + 1, KERNEL_ADDRESS, NO_ADDRESS,
-			(char *)-1L, (char *)-size,
+			(void *)-1L, (void *)-size,
 		};
 
 		if (!size)
 			continue;
 		memset(self->page, 0, PAGE);
+		/* Of this one the first bytes are read, the last are written. */
+		if (ioctls[k].cmd == GHOST_IOC_SW_GET_INFO)
+			memcpy(end - size + 1, &info, size - 1);
 		for (i = 0; i < ARRAY_SIZE(t); i++) {
 			EXPECT_EQ(-EFAULT, gt_ioctl(self->e.ctl, ioctls[k].cmd,
 						    t[i]))
@@ -254,9 +261,9 @@ TEST_F(bad, unaligned_pointer_is_none)
 TEST_F(bad, pointer_in_the_argument)
 {
 	char *end = self->page + PAGE;
-	char *t[] = {
-		NULL, (char *)1, end, end - 1, KERNEL_ADDRESS, NO_ADDRESS,
-		(char *)-1L,
+	void *t[] = {
+		NULL, (void *)1, end, end - 1, KERNEL_ADDRESS, NO_ADDRESS,
+		(void *)-1L,
 	};
 	struct ghost_ioc_config_queue_wakeup config = {
 		.qfd = self->e.q.fd, .ninfo = 2,
@@ -269,29 +276,29 @@ TEST_F(bad, pointer_in_the_argument)
 	timer.timerfd = timerfd_create(CLOCK_MONOTONIC, 0);
 	ASSERT_LE(0, timer.timerfd);
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
-		config.w = (void *)t[i];
+		config.w = t[i];
 		EXPECT_EQ(-EFAULT, gt_ioctl(ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP,
 					    &config)) TH_LOG("%p", t[i]);
-		txn.mask_ptr = (void *)t[i];
+		txn.mask_ptr = t[i];
 		EXPECT_EQ(-EFAULT, gt_ioctl(ctl, GHOST_IOC_COMMIT_TXN, &txn))
 			TH_LOG("%p", t[i]);
 		EXPECT_EQ(-EFAULT, gt_ioctl(ctl, GHOST_IOC_SYNC_GROUP_TXN,
 					    &txn)) TH_LOG("%p", t[i]);
-		timer.in_tmr = (void *)t[i];
+		timer.in_tmr = t[i];
 		timer.out_tmr = NULL;
 		EXPECT_EQ(-EFAULT, gt_ioctl(ctl, GHOST_IOC_TIMERFD_SETTIME,
 					    &timer)) TH_LOG("%p", t[i]);
 		timer.in_tmr = (void *)&off;
-		timer.out_tmr = (void *)t[i];
+		timer.out_tmr = t[i];
 		EXPECT_EQ(t[i] ? -EFAULT : 0,
 			  gt_ioctl(ctl, GHOST_IOC_TIMERFD_SETTIME, &timer))
 			TH_LOG("%p", t[i]);
 	}
 	/* Nothing is read where nothing is to be read. */
-	config.w = (void *)KERNEL_ADDRESS;
+	config.w = KERNEL_ADDRESS;
 	config.ninfo = 0;
 	EXPECT_EQ(0, gt_ioctl(ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &config));
-	txn.mask_ptr = (void *)KERNEL_ADDRESS;
+	txn.mask_ptr = KERNEL_ADDRESS;
 	txn.mask_len = 0;
 	EXPECT_EQ(0, gt_ioctl(ctl, GHOST_IOC_COMMIT_TXN, &txn));
 	close(timer.timerfd);

@@ -176,24 +176,23 @@ TEST_F(enclave, tasks_survive_as_normal_threads)
 	gt_task_end(&queued);
 }
 
-/* Commits the task whose gtid is @arg until that succeeds. */
+/* Keeps the task whose gtid is @arg on the agent's CPU. */
 static long schedule_it(struct gt_agent *a, void *arg)
 {
 	int64_t gtid = (int64_t)arg;
-	int state;
+	struct ghost_status_word *sw = gt_sw(a->e, gtid);
 
-	do {
+	while (sw) {
 		gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
 			.gtid = gtid,
-			.task_barrier = gt_barrier(gt_sw(a->e, gtid)),
+			.task_barrier = gt_barrier(sw),
 			.agent_barrier = gt_barrier(a->sw),
+			.run_flags = RTLA_ON_PREEMPT | RTLA_ON_BLOCKED,
 			.commit_flags = COMMIT_AT_TXN_COMMIT,
 		});
 		gt_txn_ioctl(a->e, 1ULL << a->cpu);
-		state = gt_txn_state(a->e, a->cpu);
-	} while (state == GHOST_TXN_AGENT_STALE ||
-		 state == GHOST_TXN_TARGET_STALE);
-	return state;
+	}
+	return 0;
 }
 
 static int ctl;
@@ -212,22 +211,27 @@ TEST_F(enclave, member_may_destroy_it)
 	gt_task_end(&self->t);
 	ASSERT_EQ(0, gt_task_start(&self->t));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
-	gt_tell_call(&self->t, destroy_it, 0);
-	ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_WAKEUP,
-				  NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	host = gt_host_start(&self->e, 1, schedule_it, (void *)self->t.gtid);
 	ASSERT_LT(0, host);
+	ASSERT_TRUE(gt_spins(&self->t));
+	gt_tell_call(&self->t, destroy_it, 0);
 	EXPECT_TRUE(gt_gone(&self->e));
-	EXPECT_TRUE(gt_wait_for(self->t.ctl->done == 1));
+	EXPECT_TRUE(gt_wait_for(self->t.ctl->done == 2));
 	EXPECT_EQ(7, self->t.ctl->result);
 	EXPECT_EQ(SCHED_OTHER, gt_policy(self->t.pid));
 	ASSERT_EQ(host, waitpid(host, &status, 0));
 	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
+static int go[2];
+
 static long destroy_as_agent(struct gt_agent *a, void *unused)
 {
-	gt_destroy(a->e);
+	char c;
+
+	if (read(go[0], &c, 1) == 1)
+		gt_destroy(a->e);
 	return 0;
 }
 
@@ -236,13 +240,13 @@ TEST_F(enclave, agent_may_destroy_it)
 	int status;
 	pid_t host;
 
+	ASSERT_EQ(0, pipe(go));
 	host = gt_host_start(&self->e, 1, destroy_as_agent, NULL);
-	/* It may have died before it could say that it started. */
-	if (host > 0) {
-		ASSERT_EQ(host, waitpid(host, &status, 0));
-		EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-	}
+	ASSERT_LT(0, host);
+	ASSERT_EQ(1, write(go[1], "x", 1));
 	EXPECT_TRUE(gt_gone(&self->e));
+	ASSERT_EQ(host, waitpid(host, &status, 0));
+	EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
 }
 
 static int timer_fd;

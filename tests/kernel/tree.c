@@ -81,7 +81,7 @@ TEST_F(tree, mounts_show_one_tree)
 	ASSERT_EQ(0, stat(path, &here));
 	EXPECT_EQ(here.st_ino, there.st_ino);
 	EXPECT_EQ(here.st_dev, there.st_dev);
-	/* What one makes, the other shows, and what goes goes from both. */
+	/* What is made or removed in one is so in both. */
 	EXPECT_EQ(14, gt_write_file(ELSEWHERE "/ctl", "create 5200 91"));
 	EXPECT_EQ(0, access(GT_ROOT "/enclave_5200/status", F_OK));
 	EXPECT_EQ(7, destroy(5200));
