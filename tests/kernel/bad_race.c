@@ -391,9 +391,9 @@ TEST_F_TIMEOUT(race, destroy_while_used, 90)
 		     race.fine, race.late);
 }
 
-static void *destroy_enclave(void *unused)
+static void *destroy_enclave(void *nr)
 {
-	gt_pin(0, -1);
+	gt_pin(0, (1 + (long)nr) % gt_ncpus());
 	while (!load(&race.stop))
 		;
 	judge("destroy", gt_put(race.e->ctl, "destroy"), ENODEV, ENODEV);
@@ -407,12 +407,13 @@ TEST_F_TIMEOUT(race, destroy_by_several, 60)
 	struct gt_enclave e;
 	pthread_t threads[3];
 
-	for (rounds = 0; rounds < ENOUGH; rounds++) {
+	for (rounds = 0; rounds < 5 * ENOUGH; rounds++) {
 		ASSERT_EQ(0, gt_enclave_bare(&e));
 		begin_race(&e);
 		for (i = 0; i < ARRAY_SIZE(threads); i++) {
 			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
-						    destroy_enclave, NULL));
+						    destroy_enclave,
+						    (void *)(long)i));
 		}
 		gt_sleep_ms(5);
 		store(&race.stop, 1);
@@ -465,7 +466,7 @@ TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 	ASSERT_EQ(0, gt_set_cpus(&self->e, "\n"));
 	ASSERT_EQ(0, pipe(to));
 	ASSERT_EQ(0, pipe(from));
-	for (rounds = 0; rounds < ENOUGH; rounds++) {
+	for (rounds = 0; rounds < 2 * ENOUGH; rounds++) {
 		ASSERT_EQ(0, gt_enclave_create(&e, "1"))
 			TH_LOG("round %d: %s", rounds, e.step);
 		pid = fork();
@@ -473,7 +474,7 @@ TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 			become_agent(e.id, from[1], to[0]);
 		ASSERT_EQ(1, read(from[0], &c, 1));
 		ASSERT_EQ(1, write(to[1], "x", 1));
-		usleep(rounds * 200);
+		usleep(rounds * 2000);
 		EXPECT_EQ(0, gt_destroy(&e));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (WIFSIGNALED(status)) {

@@ -61,6 +61,9 @@ TEST_F(ctl, trailing_words)
 	pthread_join(thread, NULL);
 	EXPECT_EQ((int)strlen(b.cmd), b.ret);
 	EXPECT_EQ(SCHED_GHOST | GT_RESET_ON_FORK, b.policy);
+	/* The end of an enclave kills the process of an agent that is left. */
+	ASSERT_TRUE(gt_wait_for(gt_sw_info(&self->e, GHOST_AGENT, 1, NULL) ==
+				-EINVAL));
 }
 
 TEST_F(ctl, whole_words_only)

@@ -72,17 +72,22 @@ static int leave(pid_t pid)
 	return sched_setscheduler(pid, SCHED_OTHER, &sp) ? -errno : 0;
 }
 
-static int stop;
+static int stop, turn;
 
-/* What must not come before TASK_NEW. */
+/* What must not come before TASK_NEW; a few each turn, the queue has its end. */
 static void *disturb(void *pid)
 {
-	int n = 0;
+	int n = 0, seen = 0;
 
 	gt_pin(0, gt_ncpus() > 2 ? 2 : 0);
 	while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
-		setpriority(PRIO_PROCESS, (long)pid, n++ % 5);
-		sched_yield();
+		if (__atomic_load_n(&turn, __ATOMIC_ACQUIRE) == seen) {
+			sched_yield();
+			continue;
+		}
+		seen = __atomic_load_n(&turn, __ATOMIC_ACQUIRE);
+		for (n = 0; n < 10; n++)
+			setpriority(PRIO_PROCESS, (long)pid, n % 5);
 	}
 	return NULL;
 }
@@ -101,10 +106,12 @@ TEST_F_TIMEOUT(race, leave_against_join, 60)
 	ASSERT_EQ(0, pthread_create(&thread, NULL, disturb,
 				    (void *)(long)self->pid));
 	while (gt_now_ms() < end) {
+		__atomic_add_fetch(&turn, 1, __ATOMIC_RELEASE);
 		ASSERT_EQ(0, gt_join(&self->e, self->pid));
 		ASSERT_EQ(0, gt_sw_info(&self->e, GHOST_TASK, self->gtid,
 					&info));
 		ASSERT_EQ(0, leave(self->pid));
+		ASSERT_EQ(0, self->e.q.ring->overflow);
 		gt_queue_consume(&self->e.q);
 		/* One incarnation: NEW, anything but NEW, DEPARTED. */
 		ASSERT_LE(2, self->e.q.logged);

@@ -381,12 +381,12 @@ void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason)
 	ghost_enclave_todo(e, GHOST_TODO_DESTROY);
 }
 
-/* Wait until the CPUs of a dying enclave can be taken, at most a second. */
+/* Wait until name and CPUs of a dying enclave can be taken, at most a second. */
 void ghost_enclave_wait_free(struct ghost_enclave *e)
 {
 	if (ghost_agent(current))
 		return;
-	wait_event_interruptible_timeout(e->wait, READ_ONCE(e->removed) &&
+	wait_event_interruptible_timeout(e->wait, READ_ONCE(e->gone) &&
 					 cpumask_empty(e->reserved), HZ);
 }
 

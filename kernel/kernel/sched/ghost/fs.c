@@ -225,6 +225,8 @@ void ghost_fs_remove(struct ghost_enclave *e)
 	WRITE_ONCE(e->removed, true);
 	ghost_set_online(e, false);
 	remove_dir(e->dir);
+	WRITE_ONCE(e->gone, true);
+	wake_up_all(&e->wait);
 }
 
 int ghost_fs_add_region(struct ghost_enclave *e, struct ghost_sw_region *r)

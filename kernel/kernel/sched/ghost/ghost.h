@@ -146,14 +146,15 @@ struct ghost_queue {
  * @nr_members: tasks that are in or on their way in, agents not counted
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
- * @wait: changes of @online, @removed and @reserved
+ * @wait: changes of @online, @removed, @gone and @reserved
  * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
  *	by the watchdog work only
  * @sampled: monotonic ns of the last look for @excused; watchdog work only
  * @gid: group of the files
  * @dir: directory of the enclave
  * @sw_dir: its sw_regions, counted until the enclave is freed
- * @removed: the files are gone; set once
+ * @removed: the files answer ENODEV; set once
+ * @gone: the directory is, too, and its name is free; set once
  * @owner: process that an ephemeral enclave ends with, else NULL
  * @owner_wait: at the pid of @owner
  * @puts: references that @irq_work is to put
@@ -207,6 +208,7 @@ struct ghost_enclave {
 	struct dentry		*dir;
 	struct dentry		*sw_dir;
 	bool			removed;
+	bool			gone;
 
 	struct pid		*owner;
 	wait_queue_entry_t	owner_wait;
