@@ -292,6 +292,7 @@ int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node);
 struct ghost_queue *ghost_queue_fdget(int fd);
 void ghost_queue_put(struct ghost_queue *q);
 size_t ghost_queue_size(u32 elems);
+bool ghost_queue_has_room(struct ghost_queue *q, u16 size);
 bool ghost_queue_produce(struct ghost_queue *q, u16 type, u32 seqnum,
 			 const void *payload, u16 size);
 int ghost_queue_set_wakeup(struct ghost_enclave *e, struct ghost_queue *q,

@@ -332,24 +332,69 @@ void ghost_wake_for(struct task_struct *p)
 	rcu_read_unlock();
 }
 
-/* Take the queue's view of @p to the present. rq lock held. */
+/* What takes the queue's view of @p to the present, and its payload's size. */
+static u16 missing(struct rq *rq, struct task_struct *p, bool runnable, u16 *size)
+{
+	if (p->ghost.view == GHOST_VIEW_NONE) {
+		*size = sizeof(struct ghost_msg_payload_task_new);
+		return MSG_TASK_NEW;
+	}
+	if (!runnable && p->ghost.view != GHOST_VIEW_BLOCKED) {
+		*size = sizeof(struct ghost_msg_payload_task_blocked);
+		return MSG_TASK_BLOCKED;
+	}
+	if (runnable && p->ghost.view == GHOST_VIEW_BLOCKED) {
+		*size = sizeof(struct ghost_msg_payload_task_wakeup);
+		return MSG_TASK_WAKEUP;
+	}
+	if (runnable && !task_current(rq, p) && rq->ghost.latched != p) {
+		*size = sizeof(struct ghost_msg_payload_task_preempt);
+		return MSG_TASK_PREEMPT;
+	}
+	return MSG_NOP;
+}
+
+/*
+ * Make good what @p's queue had no room for. Where there still is none nothing
+ * happens: a step of the barrier, or a wake-up, would make every commit of an
+ * agent stale, and every attempt to park. rq lock held.
+ */
 static bool resend(struct rq *rq, struct task_struct *p)
 {
 	bool runnable = p->ghost.sw->flags & GHOST_SW_TASK_RUNNABLE;
+	u16 type = MSG_NOP, size = 0;
+
+	/* What is owed at the next schedule is still to come. */
+	if (!(p->ghost.pending & GHOST_PEND_NEW))
+		type = missing(rq, p, runnable, &size);
+	if (type != MSG_NOP && p->ghost.queue &&
+	    !ghost_queue_has_room(p->ghost.queue, size)) {
+		note_lost(p);
+		return false;
+	}
 
 	p->ghost.flags &= ~GHOST_TF_LOST;
-	if (p->ghost.pending & GHOST_PEND_NEW)
-		return true;
-	if (p->ghost.view == GHOST_VIEW_NONE)
+	switch (type) {
+	case MSG_TASK_NEW:
 		ghost_msg_new(p, runnable);
-	else if (!runnable && p->ghost.view != GHOST_VIEW_BLOCKED)
+		break;
+	case MSG_TASK_BLOCKED:
 		ghost_msg_blocked(rq, p);
-	else if (runnable && p->ghost.view == GHOST_VIEW_BLOCKED)
+		break;
+	case MSG_TASK_WAKEUP:
 		ghost_msg_wakeup(p);
-	else if (runnable && !task_current(rq, p) && rq->ghost.latched != p)
+		break;
+	case MSG_TASK_PREEMPT:
 		ghost_msg_preempt(rq, p, false);
+		break;
+	default:
+		return true;
+	}
+	/* Another producer may have been faster. */
+	if (p->ghost.flags & GHOST_TF_LOST)
+		return false;
 	ghost_wake_for(p);
-	return !(p->ghost.flags & GHOST_TF_LOST);
+	return true;
 }
 
 static struct task_struct *first_lost(struct ghost_enclave *e)

@@ -142,6 +142,37 @@ struct ghost_queue *ghost_queue_fdget(int fd)
 	return q;
 }
 
+/*
+ * Is there room for @need slots in one piece? @skip of them go unused, because
+ * a message does not wrap. q->lock held.
+ */
+static bool has_room(struct ghost_queue *q, u32 need, u32 *skip)
+{
+	u32 to_end = q->nelems - (q->head & (q->nelems - 1));
+	/* Pairs with the consumer's release store of tail. */
+	u32 used = q->head - smp_load_acquire(&q->ring->tail);
+
+	*skip = to_end < need ? to_end : 0;
+	return min(used, q->nelems) + *skip + need <= q->nelems;
+}
+
+static u32 slots_of(u16 size)
+{
+	return DIV_ROUND_UP(sizeof(struct ghost_msg) + size, GHOST_MSG_SLOT_SIZE);
+}
+
+/* Would a message with a payload of @size bytes find room now? */
+bool ghost_queue_has_room(struct ghost_queue *q, u16 size)
+{
+	bool room;
+	u32 skip;
+
+	raw_spin_lock(&q->lock);
+	room = has_room(q, slots_of(size), &skip);
+	raw_spin_unlock(&q->lock);
+	return room;
+}
+
 /**
  * ghost_queue_produce - append one message
  * @q: where to
@@ -156,29 +187,19 @@ struct ghost_queue *ghost_queue_fdget(int fd)
 bool ghost_queue_produce(struct ghost_queue *q, u16 type, u32 seqnum,
 			 const void *payload, u16 size)
 {
-	u32 need = DIV_ROUND_UP(sizeof(struct ghost_msg) + size,
-				GHOST_MSG_SLOT_SIZE);
 	struct ghost_ring *ring = q->ring;
-	u32 used, slot, to_end, skip = 0;
+	u32 need = slots_of(size), skip;
 	struct ghost_msg *msg;
 	bool ok = false;
 
 	raw_spin_lock(&q->lock);
-	/* Pairs with the consumer's release store of tail. */
-	used = q->head - smp_load_acquire(&ring->tail);
-	if (used > q->nelems)
-		used = q->nelems;
-
-	slot = q->head & (q->nelems - 1);
-	to_end = q->nelems - slot;
-	if (to_end < need)
-		skip = to_end;
-	if (used + skip + need > q->nelems) {
+	if (!has_room(q, need, &skip)) {
 		WRITE_ONCE(ring->overflow, ++q->overflow);
 		goto unlock;
 	}
 
-	msg = (void *)ring->msgs + (size_t)slot * GHOST_MSG_SLOT_SIZE;
+	msg = (void *)ring->msgs +
+		(size_t)(q->head & (q->nelems - 1)) * GHOST_MSG_SLOT_SIZE;
 	if (skip) {
 		msg->type = MSG_NOP;
 		msg->length = skip * GHOST_MSG_SLOT_SIZE;
