@@ -188,6 +188,8 @@ const char *gt_txn_name(int state);
 /* For use in a test of the harness; names make the log readable. */
 #define EXPECT_STATE(want, got)						\
 	EXPECT_STREQ(gt_txn_name(want), gt_txn_name(got))
+#define ASSERT_STATE(want, got)						\
+	ASSERT_STREQ(gt_txn_name(want), gt_txn_name(got))
 
 /* ---- agents ---- */
 
