@@ -189,7 +189,7 @@ while read -r name; do
 		grep -vE '^ok |^# +(RUN|OK) ' $out | sed 's/^/    /'
 		[ -z "$complaints" ] || sed 's/^/    kernel: /' $log
 	else
-		grep -iE '^ok.*# *skip|^1\.\.0' $out | sed 's/^/    /'
+		grep -iE '^ok.*# *skip|^1\.\.0|^# counted: ' $out | sed 's/^/    /'
 	fi
 	report "$name" "$passed" "$failed" "$skipped" "$why${why:+, }$took s"
 done </tmp/tests
