@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
-/* Priority inheritance: what the policy sees of a member that is boosted. */
+/* Priority inheritance: what the policy sees of a member that is boosted while it runs. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <pthread.h>
@@ -24,12 +24,12 @@ static struct shared {
 	uint64_t count;			/* grows while it is held */
 } *shared;
 
-FIXTURE(boost) {
+FIXTURE(boost_running) {
 	struct gt_enclave e;
 	struct gt_task t, waiter;
 };
 
-FIXTURE_SETUP(boost)
+FIXTURE_SETUP(boost_running)
 {
 	struct sched_param fifo = { .sched_priority = 1 };
 	pthread_mutexattr_t attr;
@@ -50,7 +50,7 @@ FIXTURE_SETUP(boost)
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 }
 
-FIXTURE_TEARDOWN(boost)
+FIXTURE_TEARDOWN(boost_running)
 {
 	gt_agent_stop(&agent);
 	gt_destroy(&self->e);
@@ -96,7 +96,7 @@ static int next_but_preempt(struct gt_queue *q, struct gt_task *t,
 	return ret;
 }
 
-TEST_F(boost, is_blocked_then_wakes_up)
+TEST_F(boost_running, is_blocked_then_wakes_up)
 {
 	struct ghost_status_word *sw;
 	struct gt_txn txn;
