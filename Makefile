@@ -31,7 +31,7 @@ help:
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
 	@echo '  SERIES="--check"                options of make series, see the script'
-	@echo '  REPS=N                          repetitions of make bench (5)'
+	@echo '  REPS=N  ARGS="--tasks N"        repetitions of make bench (5), options'
 	@echo '  CHECK="NAME ..."                only these checks of make check'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
@@ -63,7 +63,7 @@ test-host: deps
 	@set -e; for t in tests/host/*.sh; do echo "# $$t"; $$t; done
 
 bench: initramfs
-	@scripts/bench.sh --variant $(VARIANT) $(if $(REPS),--reps $(REPS))
+	@scripts/bench.sh --variant $(VARIANT) $(if $(REPS),--reps $(REPS)) $(ARGS)
 
 shell: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --name shell

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# guest-bench.sh plain|single|pair|batch REPS
+# guest-bench.sh plain|single|pair|batch|scale|memory|memory9 REPS [TASKS]
 #
 # The guest side of scripts/bench.sh: runs the rows of one boot and prints a
 # line "bench sched=S cpus=N row=R unit=U samples=..." for each, or "bench
@@ -11,14 +11,17 @@
 #   single  under -icount, one CPU: the rows in which one CPU runs at a time
 #   pair    two CPUs: all rows but the batches
 #   batch   under -icount, nine CPUs: an agent sends tasks to up to eight others
+#   scale   under -icount, one CPU: one task among others, at last TASKS
+#   memory, memory9  kernel memory of objects, on one and on nine CPUs
 
 boot=$1
 reps=$2
+tasks=${3:-6000}
 fs=/sys/fs/ghost
 log=/tmp/bench.log
 unit=
 case $boot in
-plain|single|batch) unit=--instructions ;;
+plain|single|batch|scale) unit=--instructions ;;
 esac
 
 missing()
@@ -174,6 +177,8 @@ single)
 	measure eevdf 1 ghost-bench tick
 	scx_switches
 	measure agent 1 ghost-bench local
+	measure agent 1 ghost-bench at-schedule
+	measure agent 1 ghost-bench timer
 	under_fifo 0 fifo_one_cpu
 	;;
 pair)
@@ -182,8 +187,11 @@ pair)
 	measure eevdf 1 ghost-bench threads --cpus 1
 	scx_switches
 	measure agent 1 ghost-bench local --cpus 1
+	measure agent 1 ghost-bench at-schedule --cpus 1
+	measure agent 1 ghost-bench timer --cpus 1
 	measure agent 2 ghost-bench remote --cpus 0,1
 	measure agent 2 ghost-bench batch --cpus 0,1
+	measure agent 2 ghost-bench both --cpus 0,1
 	measure agent 1 ghost-bench kill --cpus 1
 	under_fifo 1 fifo_one_cpu
 	under_fifo 0-1 fifo_two_cpus
@@ -193,6 +201,16 @@ batch)
 	# Few: the idle CPUs spin through all the instructions there are
 	measure eevdf 1 ghost-bench pipe --cpus 1 --rounds 200
 	measure agent 9 ghost-bench batch --cpus 0-8 --rounds 20
+	measure agent 9 ghost-bench group --cpus 0-8 --rounds 20
+	;;
+scale)
+	for limit in pid_max threads-max; do
+		echo $((tasks * 2 + 10000)) >/proc/sys/kernel/$limit
+	done
+	measure agent 1 ghost-bench scale --tasks "$tasks"
+	;;
+memory|memory9)
+	measure kernel "$(nproc)" ghost-bench memory
 	;;
 esac
 [ ! -d $fs ] || dmesg | grep -i 'ghost.*destroyed by' || true

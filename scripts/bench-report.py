@@ -10,11 +10,13 @@ import json
 import os
 import re
 import statistics
+import subprocess
 import sys
 
 # Row, scheduler, CPUs, what it is; aim as a multiple of a switch under EEVDF in
 # the same boot, or None. That switch is the one through a pipe on one CPU; for
 # rows with an asterisk, in which no page tables are switched, between threads.
+# In the boot "scale" it is a multiple of the same row with one task instead.
 SINGLE = [
     ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
     ("pipe", "scx_simple", 1, "pipe switch, scx_simple", None),
@@ -24,6 +26,34 @@ SINGLE = [
     ("yield", "fifo", 1, "yield switch, ghost-fifo", None),
     ("schedule-local", "agent", 1, "local schedule", 1.15),
     ("message-local", "agent", 1, "message, waiting local agent", 1.0),
+    ("at-schedule", "agent", 1, "switch by commit at schedule", None),
+    ("message-timer", "agent", 1, "timer to message, local agent", None),
+]
+# What a task is to cost among others: the same, give or take a few per cent.
+NO_GROWTH = 1.05
+# Rows of ghost-bench scale; the number of tasks is appended.
+SCALE = [
+    ("message", "message, waiting agent"),
+    ("schedule", "local schedule"),
+    ("join", "join"),
+    ("renice", "change of nice"),
+    ("wake", "wake-up"),
+    ("leave", "leave"),
+    ("tasks-file", "read tasks, each"),
+]
+SCALE_TASKS = [1, 100, 6000]
+# Part of others: there whether it is used or not.
+STRUCTS = [
+    ("sched_ghost_entity", "in each thread of the machine"),
+    ("ghost_rq", "in each CPU's run queue"),
+]
+MEMORY = [
+    ("memory-enclave", "enclave, with its directory"),
+    ("memory-region", "region of status words"),
+    ("memory-queue-256", "queue of 256 slots"),
+    ("memory-queue-1024", "queue of 1024 slots"),
+    ("memory-queue-65536", "queue of 65536 slots"),
+    ("memory-task", "task that joins"),
 ]
 BOOTS = {
     "plain": [
@@ -43,6 +73,7 @@ BOOTS = {
         ("message-poll", "agent", 2, "message, polling agent*", 0.25),
         ("schedule-remote", "agent", 2, "remote schedule, end to end*", 2.0),
         ("batch-1", "agent", 2, "remote commit, agent's side*", None),
+        ("group-both", "agent", 2, "sync group, both run", None),
         ("kill-to-cfs", "agent", 1, "agent killed until CFS runs", None),
         ("handoff-gap", "fifo", 1, "handoff: without agent", None),
         ("handoff-wait", "fifo", 1, "handoff: longest wait of a task", None),
@@ -53,19 +84,29 @@ BOOTS = {
         ("batch-2", "agent", 9, "remote commits, 2 at once, each", 0.3),
         ("batch-4", "agent", 9, "remote commits, 4 at once, each", 0.3),
         ("batch-8", "agent", 9, "remote commits, 8 at once, each", 0.3),
+        ("group-2", "agent", 9, "sync group of 2, each", None),
+        ("group-4", "agent", 9, "sync group of 4, each", None),
+        ("group-8", "agent", 9, "sync group of 8, each", None),
     ],
+    "memory": [(row, "kernel", 1, text, None) for row, text in MEMORY],
+    "memory9": [(row, "kernel", 9, text, None) for row, text in MEMORY[:1]],
 }
 TITLES = {
     "plain": "instructions, 1 CPU, nothing uses SCHED_GHOST",
     "single": "instructions, 1 CPU",
     "pair": "nanoseconds of the guest, 2 CPUs, idle ones spin",
     "batch": "instructions of the agent's CPU, 9 CPUs, idle ones spin",
+    "scale": "instructions, 1 CPU, by tasks in the enclave; x: of that with 1",
+    "memory": "bytes of kernel memory, 1 CPU",
+    "memory9": "bytes of kernel memory, 9 CPUs",
 }
 # What of ghost-bench measures a row, when it is not called the same
 PROGRAMS = {"schedule-local": "local", "message-local": "local",
             "message-poll": "remote", "schedule-remote": "remote",
             "batch-1": "batch", "batch-2": "batch", "batch-4": "batch",
             "batch-8": "batch", "kill-to-cfs": "kill",
+            "group-2": "group", "group-4": "group", "group-8": "group",
+            "group-both": "both", "message-timer": "timer",
             "handoff-gap": "handoff", "handoff-wait": "handoff"}
 # Nobody compares these with a switch: they have no place in the plot.
 RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick")
@@ -103,27 +144,42 @@ def read_log(path):
     return rows, missing, kernel
 
 
-def read_boot(spec):
+def rows_of(boot, tasks):
+    """What belongs to a boot, as in BOOTS."""
+    if boot != "scale":
+        return BOOTS[boot]
+    steps = [n for n in SCALE_TASKS if n < tasks] + [tasks]
+    return [(f"{row}-{n}", "agent", 1, f"{text}, {n}",
+             NO_GROWTH if n > 1 else None)
+            for row, text in SCALE for n in steps]
+
+
+def base_of(boot, row, text):
+    """The row of which another one is a multiple."""
+    if boot == "scale":
+        return row.rsplit("-", 1)[0] + "-1", "agent", 1
+    return "threads" if text.endswith("*") else "pipe", "eevdf", 1
+
+
+def read_boot(spec, tasks):
     boot, cpus, accel, path = spec.split(":", 3)
     rows, missing, kernel = read_log(path)
-    bases = {star: statistics.median(rows[key][1]) if key in rows else None
-             for star, key in ((False, ("pipe", "eevdf", 1)),
-                               (True, ("threads", "eevdf", 1)))}
     result = {"boot": boot, "accelerator": accel, "cpus": int(cpus),
               "kernel": kernel, "title": TITLES[boot], "rows": [],
               "not_measured": []}
-    for row, sched, used, text, aim in BOOTS[boot]:
+    for row, sched, used, text, aim in rows_of(boot, tasks):
         key = (row, sched, used)
         if key not in rows:
-            why = missing.get((PROGRAMS.get(row, row), sched, used))
+            program = PROGRAMS.get(row, boot if boot == "scale" else row)
+            why = missing.get((program, sched, used))
             result["not_measured"].append(
                 {"row": row, "sched": sched, "cpus": used, "text": text,
                  "why": why or "the guest did not get that far"})
             continue
         unit, samples = rows[key]
         median = statistics.median(samples)
-        base = bases[text.endswith("*")]
-        ratio = median / base if base else None
+        base = rows.get(base_of(boot, row, text))
+        ratio = median / statistics.median(base[1]) if base else None
         entry = {"row": row, "sched": sched, "cpus": used, "text": text,
                  "unit": unit, "samples": samples, "median": median,
                  "min": min(samples), "max": max(samples), "ratio": ratio}
@@ -134,7 +190,37 @@ def read_boot(spec):
     return result
 
 
-def figure(value):
+def given(text, value):
+    """A row that was not measured but is known, or was computed."""
+    return {"row": None, "sched": "kernel", "cpus": 1, "text": text,
+            "unit": "bytes", "samples": [value], "median": value,
+            "min": value, "max": value, "ratio": None}
+
+
+def complete_memory(boots, vmlinux):
+    """What follows from the objects: a CPU's share, and what is always there."""
+    by_name = {b["boot"]: b for b in boots}
+    enclaves = [r["median"] for name in ("memory", "memory9")
+                for r in by_name.get(name, {"rows": []})["rows"]
+                if r["row"] == "memory-enclave"]
+    if len(enclaves) == 2:
+        cpus = by_name["memory9"]["cpus"] - by_name["memory"]["cpus"]
+        by_name["memory9"]["rows"].append(
+            given("each further possible CPU",
+                  (enclaves[1] - enclaves[0]) / cpus))
+    if "memory" not in by_name:
+        return
+    sizes = subprocess.run(["pahole", "--sizes", vmlinux], check=True,
+                           capture_output=True, text=True).stdout
+    for name, text in STRUCTS:
+        size = re.search(rf"^{name}\t(\d+)", sizes, re.MULTILINE)
+        if size:
+            by_name["memory"]["rows"].append(given(text, int(size.group(1))))
+
+
+def figure(value, unit=None):
+    if unit == "bytes":
+        return f"{value:.0f}"
     for unit, scale in (("M", 1e6), ("k", 1e3)):
         if value >= 10 * scale:
             return f"{value / scale:.{1 if value < 100 * scale else 0}f}{unit}"
@@ -150,17 +236,19 @@ def table(report):
              "aim: for x."]
     for b in report["boots"]:
         lines += ["", f"{b['title']}; accelerator {b['accelerator']}", ""]
-        lines.append(f"  {'':31}{'median':>7}{'least..most':>14}{'x':>8}"
+        lines.append(f"  {'':31}{'median':>8}{'least..most':>18}{'x':>8}"
                      f"  {'aim'}")
         for r in b["rows"]:
-            spread = f"{figure(r['min'])}..{figure(r['max'])}"
+            spread = (f"{figure(r['min'], r['unit'])}.."
+                      f"{figure(r['max'], r['unit'])}")
             ratio = f"{r['ratio']:.2f}" if r["ratio"] is not None else "-"
             aim = ""
             if "aim" in r:
                 aim = (f"{r['aim']:<4g} "
                        + ("reached" if r["reached"] else "not reached"))
-            lines.append(f"  {r['text']:31.31}{figure(r['median']):>7}"
-                         f"{spread:>14}{ratio:>8}  {aim}".rstrip())
+            median = figure(r["median"], r["unit"])
+            lines.append(f"  {r['text']:31.31}{median:>8}"
+                         f"{spread:>18}{ratio:>8}  {aim}".rstrip())
         for r in b["not_measured"]:
             lines.append(f"  {r['text']:31.31} not measured: {r['why'][:31]}")
     return "\n".join(lines) + "\n"
@@ -170,6 +258,8 @@ def plot(report, out, name):
     """A gnuplot program: the multiples of EEVDF, boot by boot."""
     data, aims, tics, x = [], [], [], 0
     for b in report["boots"]:
+        if b["boot"] == "scale":
+            continue
         for r in b["rows"]:
             if r["row"] in RARE or r["ratio"] is None:
                 continue
@@ -212,6 +302,36 @@ plot $data using 1:2 with boxes title "median", \\
 """)
 
 
+def plot_scale(report, out, name):
+    """A gnuplot program: what a task costs, by the tasks in the enclave."""
+    lines = {}
+    for b in report["boots"]:
+        for r in b["rows"] if b["boot"] == "scale" else []:
+            text, tasks = r["text"].rsplit(", ", 1)
+            lines.setdefault(text, []).append(
+                f"{tasks} {r['median']} {r['min']} {r['max']}")
+    if not lines:
+        return
+    k = report["kernel"]
+    with open(os.path.join(out, name + "-scale.plot"), "w",
+              encoding="utf-8") as f:
+        f.write(f"""set terminal svg noenhanced size 800,500 font "sans,11"
+set output "{os.path.join(out, name + '-scale.svg')}"
+set title "SCHED_GHOST, one task among others; Linux {k['release']}, \
+{report['repetitions']} repetitions, least to most"
+set logscale xy
+set xlabel "tasks in the enclave"
+set ylabel "instructions"
+set grid ytics
+set key outside right
+""")
+        for i, points in enumerate(lines.values()):
+            f.write(f"$line{i} << END\n" + "\n".join(points) + "\nEND\n")
+        f.write("plot " + ", \\\n     ".join(
+            f"$line{i} using 1:2:3:4 with yerrorlines title \"{text}\""
+            for i, text in enumerate(lines)) + "\n")
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--name", required=True)
@@ -219,13 +339,16 @@ def main():
     p.add_argument("--variant", required=True)
     p.add_argument("--config", required=True)
     p.add_argument("--image", required=True)
+    p.add_argument("--vmlinux", required=True)
     p.add_argument("--reps", type=int, required=True)
+    p.add_argument("--tasks", type=int, default=SCALE_TASKS[-1])
     p.add_argument("--source", default="unknown")
     p.add_argument("--no-scx", default="")
     p.add_argument("logs", nargs="+", metavar="BOOT:CPUS:ACCEL:LOG")
     args = p.parse_args()
 
-    boots = [read_boot(spec) for spec in args.logs]
+    boots = [read_boot(spec, args.tasks) for spec in args.logs]
+    complete_memory(boots, args.vmlinux)
     for b in boots:
         for r in b["not_measured"]:
             if r["sched"] == "scx_simple" and args.no_scx:
@@ -251,6 +374,7 @@ def main():
         f.write(text)
     print(text, end="")
     plot(report, args.out, args.name)
+    plot_scale(report, args.out, args.name)
     return 1 if any(b["not_measured"] for b in boots) else 0
 
 

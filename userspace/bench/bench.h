@@ -22,6 +22,7 @@
  * @reps: repetitions, beside a first one that only warms up
  * @rounds: events a repetition, 0 = what the row thinks right
  * @cpus: CPUs to use, the agent's (or the waker's) first
+ * @tasks: of the last step of "scale", 0 = what the row thinks right
  * @instructions: the guest runs under -icount: count instructions
  */
 struct bench {
@@ -29,6 +30,7 @@ struct bench {
 	int rounds;
 	int cpus[MAX_BATCH + 1];
 	int nr_cpus;
+	int tasks;
 	bool instructions;
 };
 
@@ -38,9 +40,10 @@ struct samples {
 	int64_t value[MAX_ROUNDS];
 };
 
-/* The medians of all repetitions, each divided by @per. */
+/* The medians of all repetitions, each divided by @per; @unit NULL: of time. */
 struct result {
 	const char *row;
+	const char *unit;
 	int per;
 	int n;
 	double value[MAX_REPS];
@@ -82,5 +85,15 @@ int bench_local(const struct bench *b);
 int bench_remote(const struct bench *b);
 int bench_batch(const struct bench *b);
 int bench_kill(const struct bench *b);
+
+/* group.c: sync groups */
+int bench_group(const struct bench *b);
+int bench_both(const struct bench *b);
+
+/* Each has a file of its own. */
+int bench_at_schedule(const struct bench *b);
+int bench_timer(const struct bench *b);
+int bench_scale(const struct bench *b);
+int bench_memory(const struct bench *b);
 
 #endif /* BENCH_H */

@@ -14,6 +14,7 @@
 #include <ghost/ghost.h>
 
 #include "bench.h"
+#include "crowd.h"
 
 bool bench_instructions;
 
@@ -30,6 +31,12 @@ static const struct row {
 	{ "local", bench_local, "message to the waiting agent, local schedule" },
 	{ "remote", bench_remote, "message to a polling agent, remote schedule" },
 	{ "batch", bench_batch, "remote commits of 1, 2, 4, 8 at once" },
+	{ "group", bench_group, "sync groups of 2, 4, 8 other CPUs" },
+	{ "both", bench_both, "sync group of two CPUs until both tasks run" },
+	{ "at-schedule", bench_at_schedule, "switch by a commit at schedule" },
+	{ "timer", bench_timer, "expiry of a timer to its message" },
+	{ "scale", bench_scale, "messages of one task among 1, 100, 6000 tasks" },
+	{ "memory", bench_memory, "kernel memory of enclave, queue, task" },
 	{ "kill", bench_kill, "agent killed until its task runs on CFS" },
 	{ "unit", bench_unit, "check that --instructions counts instructions" },
 };
@@ -99,10 +106,11 @@ void end_repetition(struct samples *s, struct result *r)
 /* One line for the program that collects; see Documentation/measuring.md. */
 void print_result(const struct bench *b, const struct result *r)
 {
+	const char *unit = b->instructions ? "instructions" : "ns";
 	int i;
 
 	printf("bench row=%s unit=%s samples=", r->row,
-	       b->instructions ? "instructions" : "ns");
+	       r->unit ? r->unit : unit);
 	for (i = 0; i < r->n; i++)
 		printf("%s%.1f", i ? "," : "", r->value[i]);
 	putchar('\n');
@@ -123,6 +131,7 @@ static void usage(FILE *out)
 	      "                  waker (default 0)\n"
 	      "  --reps N        repetitions (default 5)\n"
 	      "  --rounds N      events a repetition\n"
+	      "  --tasks N       scale: as many in the last step (6000)\n"
 	      "  --instructions  the guest runs under qemu -icount shift=0: count\n"
 	      "                  instructions instead of nanoseconds\n"
 	      "  -h, --help      this text\n\n"
@@ -152,6 +161,7 @@ static void parse(int argc, char **argv, struct bench *b)
 		{ "cpus", required_argument, NULL, 'c' },
 		{ "reps", required_argument, NULL, 'r' },
 		{ "rounds", required_argument, NULL, 'n' },
+		{ "tasks", required_argument, NULL, 't' },
 		{ "instructions", no_argument, NULL, 'i' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
@@ -174,6 +184,9 @@ static void parse(int argc, char **argv, struct bench *b)
 			break;
 		case 'n':
 			b->rounds = number(optarg, "rounds", MAX_ROUNDS);
+			break;
+		case 't':
+			b->tasks = number(optarg, "tasks", MAX_CROWD);
 			break;
 		case 'i':
 			b->instructions = true;
