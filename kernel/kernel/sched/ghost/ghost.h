@@ -57,12 +57,15 @@ enum ghost_exit {
 	GHOST_EXIT_OWNER,
 };
 
+#define GHOST_SW_TAKEN_WORDS	BITS_TO_LONGS(GHOST_SW_REGION_CAPACITY)
+
 /**
  * struct ghost_sw_region - a table of status words
  * @list: in the enclave's regions
  * @mem: the memory that user space maps, header first
  * @words: first status word in @mem
  * @taken: which of them are (enclave lock)
+ * @full: words of @taken without a free one (enclave lock)
  * @next: where the search for a free slot begins (enclave lock)
  */
 struct ghost_sw_region {
@@ -70,6 +73,7 @@ struct ghost_sw_region {
 	struct ghost_sw_region_header	*mem;
 	struct ghost_status_word	*words;
 	unsigned long			*taken;
+	DECLARE_BITMAP(full, GHOST_SW_TAKEN_WORDS);
 	u32				next;
 };
 

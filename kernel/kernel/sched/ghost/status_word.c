@@ -51,6 +51,9 @@ int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
 		ghost_region_free(r);
 		return -ENOMEM;
 	}
+	/* Behind the last slot there is none. */
+	bitmap_set(r->taken, GHOST_SW_REGION_CAPACITY,
+		   GHOST_SW_TAKEN_WORDS * BITS_PER_LONG - GHOST_SW_REGION_CAPACITY);
 	r->words = (void *)(r->mem + 1);
 	*r->mem = (struct ghost_sw_region_header) {
 		.version	= GHOST_SW_REGION_VERSION,
@@ -74,26 +77,42 @@ void ghost_region_free(struct ghost_sw_region *r)
 	kfree(r);
 }
 
+/*
+ * The next free slot, so that one which was just freed rests. There is one.
+ * Two steps, however many are taken: under the rq lock of a task that joins.
+ */
+static u32 take_slot(struct ghost_sw_region *r)
+{
+	u32 word = r->next / BITS_PER_LONG, slot;
+	unsigned long room;
+
+	room = ~r->taken[word] & (~0UL << (r->next % BITS_PER_LONG));
+	if (!room) {
+		word = find_next_zero_bit(r->full, GHOST_SW_TAKEN_WORDS, word + 1);
+		if (word == GHOST_SW_TAKEN_WORDS)
+			word = find_first_zero_bit(r->full, GHOST_SW_TAKEN_WORDS);
+		room = ~r->taken[word];
+	}
+	slot = word * BITS_PER_LONG + __ffs(room);
+	__set_bit(slot, r->taken);
+	if (!~r->taken[word])
+		__set_bit(word, r->full);
+	r->next = (slot + 1) % GHOST_SW_REGION_CAPACITY;
+	WRITE_ONCE(r->mem->available, r->mem->available - 1);
+	return slot;
+}
+
 /* Take a slot for @p; INUSE comes later. Enclave lock held. */
 int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
 {
 	struct ghost_sw_region *r;
-	unsigned long slot;
 
 	lockdep_assert_held(&e->lock);
 	list_for_each_entry(r, &e->regions, list) {
 		if (!r->mem->available)
 			continue;
-		slot = find_next_zero_bit(r->taken, GHOST_SW_REGION_CAPACITY,
-					  r->next);
-		if (slot == GHOST_SW_REGION_CAPACITY)
-			slot = find_first_zero_bit(r->taken,
-						   GHOST_SW_REGION_CAPACITY);
-		__set_bit(slot, r->taken);
-		r->next = (slot + 1) % GHOST_SW_REGION_CAPACITY;
 		p->ghost.region = r;
-		p->ghost.sw = &r->words[slot];
-		WRITE_ONCE(r->mem->available, r->mem->available - 1);
+		p->ghost.sw = &r->words[take_slot(r)];
 		WRITE_ONCE(p->ghost.sw->flags, GHOST_SW_F_ALLOCATED);
 		return 0;
 	}
@@ -102,8 +121,11 @@ int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
 
 static void free_slot(struct ghost_sw_region *r, struct ghost_status_word *sw)
 {
+	u32 slot = sw - r->words;
+
 	memset(sw, 0, sizeof(*sw));
-	__clear_bit(sw - r->words, r->taken);
+	__clear_bit(slot, r->taken);
+	__clear_bit(slot / BITS_PER_LONG, r->full);
 	WRITE_ONCE(r->mem->available, r->mem->available + 1);
 }
 
