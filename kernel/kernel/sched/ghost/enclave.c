@@ -403,6 +403,8 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	struct ghost_enclave *e;
 	int cpu;
 
+	if (ghost_members_init())
+		return NULL;
 	e = kzalloc(sizeof(*e), GFP_KERNEL_ACCOUNT);
 	if (!e)
 		return NULL;

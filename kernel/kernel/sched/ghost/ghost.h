@@ -348,6 +348,7 @@ void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
 /* member.c */
 struct task_struct *ghost_any_task_by_gtid(s64 gtid);
 s64 ghost_gtid(struct task_struct *p);
+int ghost_members_init(void);
 int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
 void ghost_ungate(struct task_struct *p);
 int ghost_ban_bpf_load(void);

@@ -11,11 +11,37 @@
 #include <trace/events/ghost.h>
 #include "ghost.h"
 
-/* gtid -> member or agent. Written under the lock, read under RCU. */
-static DEFINE_HASHTABLE(members, 12);
+/*
+ * gtid -> member or agent. The buckets are written under the lock and read
+ * under RCU; the table is made before the first enclave, and stays.
+ */
+static struct hlist_head *members;
+static unsigned int members_bits;
 static DEFINE_RAW_SPINLOCK(members_lock);
 
 static atomic64_t gtid_seq;
+
+/**
+ * ghost_members_init - make the table of members
+ *
+ * By the size of the machine's memory, a bucket for 16 pages: so many threads
+ * that its chains grow long find no room in it.
+ *
+ * Context: process; serialised by the creation of enclaves.
+ */
+int ghost_members_init(void)
+{
+	if (members)
+		return 0;
+	members_bits = clamp(order_base_2(totalram_pages() / 16), 10, 18);
+	members = kvcalloc(1UL << members_bits, sizeof(*members), GFP_KERNEL);
+	return members ? 0 : -ENOMEM;
+}
+
+static struct hlist_head *bucket_of(s64 gtid)
+{
+	return &members[hash_64(gtid, members_bits)];
+}
 
 /**
  * ghost_gtid - the task's id, assigned at first use
@@ -49,7 +75,7 @@ static struct task_struct *member_by_gtid(s64 gtid)
 {
 	struct sched_ghost_entity *se;
 
-	hash_for_each_possible_rcu(members, se, hash_node, gtid) {
+	hlist_for_each_entry_rcu(se, bucket_of(gtid), hash_node) {
 		if (atomic64_read(&se->gtid) == gtid)
 			return container_of(se, struct task_struct, ghost);
 	}
@@ -75,7 +101,7 @@ struct task_struct *ghost_any_task_by_gtid(s64 gtid)
 static void hash_member(struct task_struct *p)
 {
 	raw_spin_lock(&members_lock);
-	hash_add_rcu(members, &p->ghost.hash_node, ghost_gtid(p));
+	hlist_add_head_rcu(&p->ghost.hash_node, bucket_of(ghost_gtid(p)));
 	raw_spin_unlock(&members_lock);
 }
 
