@@ -415,6 +415,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	e->abi = abi;
 	raw_spin_lock_init(&e->lock);
 	INIT_LIST_HEAD(&e->tasks);
+	INIT_LIST_HEAD(&e->walks);
 	INIT_LIST_HEAD(&e->lost);
 	hash_init(e->gated);
 	INIT_LIST_HEAD(&e->regions);

@@ -6,6 +6,7 @@
 #include <linux/fsnotify.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/vmalloc.h>
@@ -191,42 +192,52 @@ static ssize_t features_show(struct ghost_enclave *e, char *buf)
 
 /* ---- tasks ---- */
 
+static void show_pid(struct task_struct *p, void *arg)
+{
+	struct seq_file *m = arg;
+
+	seq_put_decimal_ll(m, NULL, p->pid);
+	seq_putc(m, '\n');
+}
+
+static int tasks_show(struct seq_file *m, void *unused)
+{
+	struct inode *inode = file_inode(m->file);
+
+	/* Anybody may read: one walk at a time. */
+	if (down_write_killable(&inode->i_rwsem))
+		return -EINTR;
+	ghost_for_members(m->private, show_pid, m);
+	inode_unlock(inode);
+	return 0;
+}
+
+/* The text is made at the first read, in one piece. */
+static int tasks_open(struct inode *inode, struct file *file)
+{
+	struct ghost_enclave *e = ((struct ghost_node *)inode->i_private)->e;
+	int ret = ghost_fs_open(inode, file);
+
+	if (ret || !(file->f_mode & FMODE_READ))
+		return ret;
+	ret = single_open_size(file, tasks_show, e,
+			       (READ_ONCE(e->nr_tasks) + 64) * sizeof("4194304"));
+	/* Who may write may do so at any offset, whatever seq_open() thinks. */
+	if (!ret && (file->f_mode & FMODE_WRITE))
+		file->f_mode |= FMODE_PWRITE;
+	return ret;
+}
+
+static int tasks_release(struct inode *inode, struct file *file)
+{
+	return file->private_data ? single_release(inode, file) : 0;
+}
+
 static ssize_t tasks_read(struct file *file, char __user *ubuf, size_t count,
 			  loff_t *ppos)
 {
-	struct ghost_enclave *e = ghost_live_enclave(file);
-	struct task_struct *p;
-	size_t len = 0, max;
-	ssize_t ret;
-	pid_t *pids;
-	char *buf;
-	u32 nr = 0, i;
-
-	if (!e)
-		return -ENODEV;
-	/* Whoever joins between the two is left out. */
-	max = READ_ONCE(e->nr_tasks) + 64;
-	pids = kvmalloc_array(max, sizeof(*pids), GFP_KERNEL);
-	buf = kvmalloc_array(max, 12, GFP_KERNEL);
-	ret = -ENOMEM;
-	if (!pids || !buf)
-		goto out;
-
-	raw_spin_lock_irq(&e->lock);
-	list_for_each_entry(p, &e->tasks, ghost.task_node) {
-		if (nr == max)
-			break;
-		pids[nr++] = p->pid;
-	}
-	raw_spin_unlock_irq(&e->lock);
-
-	for (i = 0; i < nr; i++)
-		len += sprintf(buf + len, "%d\n", pids[i]);
-	ret = simple_read_from_buffer(ubuf, count, ppos, buf, len);
-out:
-	kvfree(pids);
-	kvfree(buf);
-	return ret;
+	return ghost_live_enclave(file) ? seq_read(file, ubuf, count, ppos) :
+		-ENODEV;
 }
 
 static struct task_struct *find_target(s64 id)
@@ -267,7 +278,8 @@ static ssize_t tasks_store(struct ghost_enclave *e, char *buf, size_t len)
 
 static const struct file_operations tasks_fops = {
 	.owner		= THIS_MODULE,
-	.open		= ghost_fs_open,
+	.open		= tasks_open,
+	.release	= tasks_release,
 	.read		= tasks_read,
 	.write		= ghost_fs_write,
 	.llseek		= generic_file_llseek,

@@ -132,6 +132,7 @@ struct ghost_queue {
  * @reason: why it is destroyed; set once
  * @tasks: announced members
  * @nr_tasks: length of @tasks
+ * @walks: walks over @tasks that are under way
  * @lost: members of which a message found no room
  * @gated: departed tasks whose status word is not freed yet, counted, by gtid
  * @regions: appended to under @lock, never shortened before release
@@ -183,6 +184,7 @@ struct ghost_enclave {
 	enum ghost_exit		reason;
 	struct list_head	tasks;
 	u32			nr_tasks;
+	struct list_head	walks;
 	struct list_head	lost;
 	DECLARE_HASHTABLE(gated, 8);
 	struct list_head	regions;
@@ -346,14 +348,16 @@ bool ghost_others(struct rq *rq);
 void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
 
 /* member.c */
+int ghost_members_init(void);
 struct task_struct *ghost_any_task_by_gtid(s64 gtid);
 s64 ghost_gtid(struct task_struct *p);
-int ghost_members_init(void);
 int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
 void ghost_ungate(struct task_struct *p);
 int ghost_ban_bpf_load(void);
 void ghost_member_teardown(struct task_struct *p);
 void ghost_task_dead(struct task_struct *p);
+void ghost_for_members(struct ghost_enclave *e,
+		       void (*fn)(struct task_struct *p, void *arg), void *arg);
 
 /**
  * struct ghost_commit - a commit in progress

@@ -145,6 +145,84 @@ static void init_member(struct task_struct *p)
 	INIT_LIST_HEAD(&se->lost_node);
 }
 
+/**
+ * struct walk - a walk over the members that are announced when it begins
+ * @node: in the enclave's walks
+ * @next: whom to visit next, or NULL
+ * @last: whom to visit last; behind it are newcomers
+ *
+ * Enclave lock. Whoever leaves takes care that both are still members.
+ */
+struct walk {
+	struct list_head	node;
+	struct task_struct	*next;
+	struct task_struct	*last;
+};
+
+static void step(struct walk *w)
+{
+	w->next = w->next == w->last ? NULL :
+		list_next_entry(w->next, ghost.task_node);
+}
+
+/* Members that are visited before others may have the lock. */
+#define WALK_BATCH	128
+
+/**
+ * ghost_for_members - visit every announced member, once
+ * @e: enclave
+ * @fn: called for each, under the enclave lock
+ * @arg: handed to @fn
+ *
+ * The lock is dropped now and then. Who leaves meanwhile may be left out, who
+ * joins is.
+ *
+ * Context: process; no locks held. It makes leaving the enclave dearer as long
+ * as it takes, so the callers see to it that they are few at a time.
+ */
+void ghost_for_members(struct ghost_enclave *e,
+		       void (*fn)(struct task_struct *p, void *arg), void *arg)
+{
+	struct task_struct *p;
+	struct walk w;
+	int n = 0;
+
+	raw_spin_lock_irq(&e->lock);
+	w.next = list_first_entry_or_null(&e->tasks, struct task_struct,
+					  ghost.task_node);
+	w.last = list_last_entry(&e->tasks, struct task_struct, ghost.task_node);
+	list_add(&w.node, &e->walks);
+	while (w.next) {
+		p = w.next;
+		step(&w);
+		fn(p, arg);
+		if (++n % WALK_BATCH)
+			continue;
+		raw_spin_unlock_irq(&e->lock);
+		cond_resched();
+		raw_spin_lock_irq(&e->lock);
+	}
+	list_del(&w.node);
+	raw_spin_unlock_irq(&e->lock);
+}
+
+static void leave_list(struct ghost_enclave *e, struct task_struct *p)
+{
+	struct walk *w;
+
+	lockdep_assert_held(&e->lock);
+	if (list_empty(&p->ghost.task_node))
+		return;
+	list_for_each_entry(w, &e->walks, node) {
+		if (w->next == p)
+			step(w);
+		else if (w->last == p)
+			w->last = list_prev_entry(p, ghost.task_node);
+	}
+	list_del_init(&p->ghost.task_node);
+	e->nr_tasks--;
+}
+
 /* Status word, queue, references. Nothing to undo on failure. */
 static int prepare_task(struct ghost_enclave *e, struct task_struct *p)
 {
@@ -263,10 +341,7 @@ void ghost_member_teardown(struct task_struct *p)
 	struct ghost_queue *q = p->ghost.queue;
 
 	raw_spin_lock(&e->lock);
-	if (!list_empty(&p->ghost.task_node)) {
-		list_del_init(&p->ghost.task_node);
-		e->nr_tasks--;
-	}
+	leave_list(e, p);
 	if (!(p->ghost.flags & GHOST_TF_AGENT))
 		e->nr_members--;
 	list_del_init(&p->ghost.lost_node);

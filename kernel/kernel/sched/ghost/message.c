@@ -439,6 +439,26 @@ void ghost_resend_lost(struct ghost_enclave *e)
 }
 
 /**
+ * struct members - a list of counted tasks
+ * @max: room in @task
+ * @nr: used
+ * @task: the list
+ */
+struct members {
+	size_t			max;
+	size_t			nr;
+	struct task_struct	**task;
+};
+
+static void collect(struct task_struct *p, void *arg)
+{
+	struct members *m = arg;
+
+	if (m->nr < m->max)
+		m->task[m->nr++] = get_task_struct(p);
+}
+
+/**
  * ghost_discover_tasks - announce every member afresh
  * @e: enclave
  *
@@ -450,25 +470,19 @@ void ghost_resend_lost(struct ghost_enclave *e)
  */
 int ghost_discover_tasks(struct ghost_enclave *e)
 {
-	size_t max = READ_ONCE(e->nr_tasks) + 64, nr = 0, i;
-	struct task_struct **tasks, *p;
+	struct members m = { .max = READ_ONCE(e->nr_tasks) + 64 };
+	struct task_struct *p;
 	struct rq_flags rf;
 	struct rq *rq;
+	size_t i;
 
-	tasks = kvmalloc_array(max, sizeof(*tasks), GFP_KERNEL);
-	if (!tasks)
+	m.task = kvmalloc_array(m.max, sizeof(*m.task), GFP_KERNEL);
+	if (!m.task)
 		return -ENOMEM;
+	ghost_for_members(e, collect, &m);
 
-	raw_spin_lock_irq(&e->lock);
-	list_for_each_entry(p, &e->tasks, ghost.task_node) {
-		if (nr == max)
-			break;
-		tasks[nr++] = get_task_struct(p);
-	}
-	raw_spin_unlock_irq(&e->lock);
-
-	for (i = 0; i < nr; i++) {
-		p = tasks[i];
+	for (i = 0; i < m.nr; i++) {
+		p = m.task[i];
 		rq = task_rq_lock(p, &rf);
 		update_rq_clock(rq);
 		if (p->ghost.sw && p->ghost.enclave == e &&
@@ -479,6 +493,6 @@ int ghost_discover_tasks(struct ghost_enclave *e)
 		task_rq_unlock(rq, p, &rf);
 		put_task_struct(p);
 	}
-	kvfree(tasks);
+	kvfree(m.task);
 	return 0;
 }

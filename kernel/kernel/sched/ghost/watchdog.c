@@ -65,42 +65,53 @@ void ghost_watchdog_look(struct ghost_enclave *e)
 		mod_delayed_work(system_unbound_wq, &e->watchdog, 0);
 }
 
+/**
+ * struct longest - the member that has waited the longest
+ * @now: monotonic ns at which the look began
+ * @wait: how long, ns
+ * @pid: its id, 0 if nobody waits
+ */
+struct longest {
+	u64	now;
+	u64	wait;
+	pid_t	pid;
+};
+
+static void look_at(struct task_struct *p, void *arg)
+{
+	u64 since = READ_ONCE(p->ghost.last_runnable);
+	u64 excused = p->ghost.enclave->excused - READ_ONCE(p->ghost.excused);
+	struct longest *l = arg;
+
+	if (!since || since + excused >= l->now)
+		return;
+	if (l->now - since - excused > l->wait) {
+		l->wait = l->now - since - excused;
+		l->pid = task_pid_nr(p);
+	}
+}
+
 void ghost_watchdog_fn(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(to_delayed_work(work),
 					       struct ghost_enclave, watchdog);
 	unsigned long limit = limit_ms(e);
-	u64 now = ktime_get_mono_fast_ns();
-	u64 since, excused, worst = 0;
-	struct task_struct *p;
-	pid_t pid = 0;
+	struct longest l = { .now = ktime_get_mono_fast_ns() };
 
 	if (READ_ONCE(e->dying))
 		return;
 	if (all_cpus_taken(e))
-		WRITE_ONCE(e->excused, e->excused + now - e->sampled);
-	e->sampled = now;
+		WRITE_ONCE(e->excused, e->excused + l.now - e->sampled);
+	e->sampled = l.now;
 
 	ghost_resend_lost(e);
 
-	raw_spin_lock_irq(&e->lock);
-	list_for_each_entry(p, &e->tasks, ghost.task_node) {
-		since = READ_ONCE(p->ghost.last_runnable);
-		excused = e->excused - READ_ONCE(p->ghost.excused);
-		if (!since || since + excused >= now)
-			continue;
-		if (now - since - excused > worst) {
-			worst = now - since - excused;
-			pid = task_pid_nr(p);
-		}
-	}
-	raw_spin_unlock_irq(&e->lock);
-
-	if (limit && worst / NSEC_PER_MSEC >= limit) {
+	ghost_for_members(e, look_at, &l);
+	if (limit && l.wait / NSEC_PER_MSEC >= limit) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
 
 		pr_info_ratelimited("ghost: enclave_%lu: task %d has waited for %llu ms\n",
-				    e->id, pid, worst / NSEC_PER_MSEC);
+				    e->id, l.pid, l.wait / NSEC_PER_MSEC);
 		ghost_enclave_destroy(e, own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL);
 		return;
 	}
