@@ -95,9 +95,19 @@ under_fifo()
 	ghostctl destroy "$enclave"
 }
 
+# direct_switch SCHED COMMAND...: through COMMAND.
+direct_switch()
+{
+	who=$1
+	shift
+	measure "$who" 1 "$@" ghost-bench futex --cpus "$single"
+	measure "$who" 1 "$@" ghost-bench switchto --cpus "$single"
+}
+
 fifo_one_cpu()
 {
 	one_cpu fifo ghostctl run "$enclave" --
+	direct_switch fifo ghostctl run "$enclave" --
 }
 
 fifo_two_cpus()
@@ -172,6 +182,7 @@ plain)
 	;;
 single)
 	one_cpu eevdf env
+	direct_switch eevdf env
 	two_cpus eevdf env
 	measure eevdf 1 ghost-bench fork
 	measure eevdf 1 ghost-bench tick
@@ -183,6 +194,7 @@ single)
 	;;
 pair)
 	one_cpu eevdf env
+	direct_switch eevdf env
 	two_cpus eevdf env
 	measure eevdf 1 ghost-bench threads --cpus 1
 	scx_switches

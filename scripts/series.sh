@@ -319,9 +319,9 @@ mapfile -t revisions < <(git -C "$tree" rev-list --reverse plain..HEAD)
 for i in "${!revisions[@]}"; do
 	name=${files[i]##*/} name=${name%.patch}
 	git -C "$tree" reset -q --hard "${revisions[i]}"
-	if [ "$configured" != "$(cat "$tree"/kernel/sched/ghost/Kconfig 2>/dev/null || echo no)" ]
+	if [ "$configured" != "$(cat "$tree"/kernel/sched/ghost/Kconfig* 2>/dev/null || echo no)" ]
 	then
-		configured=$(cat "$tree"/kernel/sched/ghost/Kconfig 2>/dev/null || echo no)
+		configured=$(cat "$tree"/kernel/sched/ghost/Kconfig* 2>/dev/null || echo no)
 		for out in off on; do
 			line=CONFIG_SCHED_CLASS_GHOST=y
 			[ $out = on ] || line="# CONFIG_SCHED_CLASS_GHOST is not set"

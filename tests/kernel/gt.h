@@ -74,6 +74,7 @@ struct gt_msg {
 		struct ghost_msg_payload_task_preempt preempt;
 		struct ghost_msg_payload_task_yield yield;
 		struct ghost_msg_payload_task_departed departed;
+		struct ghost_msg_payload_task_switchto switchto;
 		struct ghost_msg_payload_task_affinity_changed affinity;
 		struct ghost_msg_payload_task_on_cpu on_cpu;
 		struct ghost_msg_payload_task_priority_changed priority;

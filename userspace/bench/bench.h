@@ -80,6 +80,10 @@ int bench_fork(const struct bench *b);
 int bench_tick(const struct bench *b);
 int bench_unit(const struct bench *b);
 
+/* switchto.c: rows for any scheduler, too */
+int bench_futex(const struct bench *b);
+int bench_switchto(const struct bench *b);
+
 /* agent.c: rows in which this program is the agent */
 int bench_local(const struct bench *b);
 int bench_remote(const struct bench *b);

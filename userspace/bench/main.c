@@ -26,6 +26,8 @@ static const struct row {
 	{ "pipe", bench_pipe, "switch through a pipe, one way" },
 	{ "threads", bench_threads, "the same between two threads" },
 	{ "yield", bench_yield, "switch by sched_yield(), one CPU" },
+	{ "futex", bench_futex, "switch by FUTEX_WAKE and FUTEX_WAIT, one way" },
+	{ "switchto", bench_switchto, "the same by FUTEX_SWITCHTO" },
 	{ "fork", bench_fork, "fork, exit and wait" },
 	{ "tick", bench_tick, "interruption of a busy thread by the tick" },
 	{ "local", bench_local, "message to the waiting agent, local schedule" },

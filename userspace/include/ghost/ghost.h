@@ -24,6 +24,7 @@
 #include <ghost/settings.h>
 #include <ghost/shm.h>
 #include <ghost/sys.h>
+#include <ghost/switchto.h>
 #include <ghost/timer.h>
 #include <ghost/words.h>
 

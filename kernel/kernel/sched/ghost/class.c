@@ -93,20 +93,29 @@ void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p)
 /* Take the latch away and tell the policy. rq lock held. */
 void ghost_unlatch(struct rq *rq)
 {
-	struct task_struct *p = rq->ghost.latched;
+	struct ghost_rq *g = &rq->ghost;
+	struct task_struct *p = g->latched;
 
 	if (!p)
 		return;
 
-	rq->ghost.latched = NULL;
-	rq->ghost.run_flags &= ~(ELIDE_PREEMPT | SEND_TASK_ON_CPU);
+	g->latched = NULL;
+	if (g->offered) {
+		g->offered = false;
+		ghost_count(rq, p, false);
+		ghost_msg_wakeup(p);
+		ghost_wake_for(p);
+		return;
+	}
+
+	g->run_flags &= ~(ELIDE_PREEMPT | SEND_TASK_ON_CPU);
 	if (p == rq->idle)
 		return;
 
 	ghost_count(rq, p, false);
-	ghost_msg_preempt(rq, p, true);
+	ghost_msg_preempt(rq, p, g->sw_chain != p);
 	ghost_wake_for(p);
-	if (rq->ghost.run_flags & RTLA_ON_PREEMPT)
+	if (g->run_flags & RTLA_ON_PREEMPT)
 		ghost_agent_schedule(rq);
 }
 
@@ -161,6 +170,9 @@ void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
 
 	g->check_preempt = false;
 	g->voluntary = false;
+	/* Who was to give the CPU away goes on instead. */
+	if (g->offered)
+		ghost_unlatch(rq);
 	if (ghost_task(prev) && prev->ghost.sw) {
 		update_curr_common(rq);
 		if (prev->ghost.pending) {
@@ -187,7 +199,8 @@ static bool keep_prev(struct rq *rq)
 	struct task_struct *prev = ghost_curr(rq);
 
 	return ghost_task(prev) && !rq->ghost.kick && !rq->ghost.voluntary &&
-		!prev->ghost.pending && task_on_rq_queued(prev) &&
+		!rq->ghost.sw_chain && !prev->ghost.pending &&
+		task_on_rq_queued(prev) &&
 		READ_ONCE(prev->__state) == TASK_RUNNING;
 }
 
@@ -229,7 +242,7 @@ void __ghost_decide(struct rq *rq)
 	}
 
 	if (!agent && !others) {
-		if (g->run_flags & ELIDE_PREEMPT) {
+		if ((g->run_flags & ELIDE_PREEMPT) && !g->sw_chain) {
 			g->run_flags &= ~ELIDE_PREEMPT;
 			g->check_preempt = false;
 		}
@@ -287,6 +300,9 @@ bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 			    (g->run_flags & DEFER_LATCHED_PREEMPTION_BY_AGENT)))
 		ghost_unlatch(rq);
 
+	if (next != g->sw_chain)
+		g->sw_chain = NULL;
+
 	if (ghost_task(next))
 		ghost_rendezvous_wait(rq);
 
@@ -296,7 +312,7 @@ bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		ghost_cpu_not_idle(rq, next);
 	}
 
-	if ((g->run_flags & SEND_TASK_ON_CPU) && ghost_task(next)) {
+	if ((g->run_flags & SEND_TASK_ON_CPU) && ghost_task(next) && !g->sw_chain) {
 		g->run_flags &= ~SEND_TASK_ON_CPU;
 		ghost_msg_on_cpu(rq, next);
 	}
@@ -382,6 +398,8 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 
 	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
 		ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
+		if (ghost_switch_give(rq, p))
+			return true;
 		p->ghost.pending |= GHOST_PEND_BLOCKED;
 		if (rq->ghost.run_flags & RTLA_ON_BLOCKED)
 			ghost_agent_schedule(rq);
@@ -450,6 +468,8 @@ static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 		return cpu;
 
 	p->ghost.last_ran_cpu = cpu;
+	if (ghost_switch_asked(p))
+		cpu = smp_processor_id();
 	if (e && READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
 	    !is_migration_disabled(p))
 		cpu = smp_processor_id();
@@ -476,6 +496,8 @@ static void task_woken_ghost(struct rq *rq, struct task_struct *p)
 		ghost_announce(rq, p, true);
 		return;
 	}
+	if (ghost_switch_offer(rq, p))
+		return;
 	ghost_msg_wakeup(p);
 	ghost_wake_for(p);
 }

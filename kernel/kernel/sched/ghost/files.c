@@ -179,7 +179,7 @@ static ssize_t max_tasks_store(struct ghost_enclave *e, char *buf, size_t len)
 /* What goes beyond the ABI: one name a line. Documentation/abi.md explains. */
 static ssize_t features_show(struct ghost_enclave *e, char *buf)
 {
-	return sysfs_emit(buf, "%s",
+	return sysfs_emit(buf, "%s%s",
 			  "agent_hog_limit\n"
 			  "cpu_hotplug\n"
 			  "destroy_waits\n"
@@ -187,7 +187,8 @@ static ssize_t features_show(struct ghost_enclave *e, char *buf)
 			  "max_tasks\n"
 			  "overflow_resend\n"
 			  "pi_boost_blocks\n"
-			  "stall_limit\n");
+			  "stall_limit\n",
+			  IS_ENABLED(CONFIG_GHOST_SWITCHTO) ? "switchto\n" : "");
 }
 
 /* ---- tasks ---- */

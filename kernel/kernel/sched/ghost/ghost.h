@@ -145,7 +145,7 @@ struct ghost_queue {
  * @deliver_ticks: tunable
  * @honor_affinity: tunable
  * @live_dangerously: tunable
- * @switchto_disabled: tunable, kept only
+ * @switchto_disabled: tunable
  * @wake_on_waker_cpu: tunable
  * @max_tasks: limit of @nr_members, 0 is none
  * @nr_members: tasks that are in or on their way in, agents not counted
@@ -316,6 +316,7 @@ bool ghost_msg_dead(struct rq *rq, struct task_struct *p);
 bool ghost_msg_affinity(struct task_struct *p);
 bool ghost_msg_priority(struct task_struct *p);
 bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p);
+bool ghost_msg_switchto(struct rq *rq, struct task_struct *p);
 void ghost_cpu_tick(struct rq *rq, bool is_agent);
 void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next);
 void ghost_cpu_available(struct rq *rq, bool avail);
@@ -420,7 +421,19 @@ void ghost_txn_prologue(struct rq *rq, struct rq_flags *rf);
 /* sync_group.c */
 int ghost_sync_group_ioctl(struct ghost_enclave *e,
 			   struct ghost_ioc_commit_txn __user *uarg);
+bool ghost_rendezvous_due(struct rq *rq);
 void ghost_rendezvous_wait(struct rq *rq);
+
+/* switchto.c */
+#ifdef CONFIG_GHOST_SWITCHTO
+bool ghost_switch_asked(struct task_struct *p);
+bool ghost_switch_offer(struct rq *rq, struct task_struct *p);
+bool ghost_switch_give(struct rq *rq, struct task_struct *p);
+#else
+#define ghost_switch_asked(...)		false
+#define ghost_switch_offer(...)		false
+#define ghost_switch_give(...)		false
+#endif
 
 /* timer.c */
 int ghost_timerfd_settime(struct ghost_enclave *e,
@@ -442,6 +455,26 @@ static inline bool ghost_task(struct task_struct *p)
 static inline bool ghost_runnable(struct task_struct *p)
 {
 	return ghost_class(p) && task_on_rq_queued(p);
+}
+
+/*
+ * Does @p have the CPU, or is it about to get it, by a direct switch? Until it
+ * loses it by other means its policy takes it for blocked. rq lock held.
+ */
+static inline bool ghost_switched_to(struct rq *rq, struct task_struct *p)
+{
+	return rq->ghost.sw_chain == p ||
+		(rq->ghost.offered && rq->ghost.latched == p);
+}
+
+/* @p loses the CPU by other means: is this the end of a chain? */
+static inline bool ghost_end_chain(struct rq *rq, struct task_struct *p)
+{
+	if (rq->ghost.sw_chain != p)
+		return false;
+
+	rq->ghost.sw_chain = NULL;
+	return true;
 }
 
 #endif /* _KERNEL_SCHED_GHOST_H */

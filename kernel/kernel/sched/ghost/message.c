@@ -95,6 +95,7 @@ bool ghost_msg_blocked(struct rq *rq, struct task_struct *p)
 		.runtime	= p->se.sum_exec_runtime,
 		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
 		.cpu		= cpu_of(rq),
+		.from_switchto	= ghost_end_chain(rq, p),
 	};
 
 	return send(p, MSG_TASK_BLOCKED, &m, sizeof(m), GHOST_VIEW_BLOCKED);
@@ -119,6 +120,7 @@ bool ghost_msg_yield(struct rq *rq, struct task_struct *p)
 		.runtime	= p->se.sum_exec_runtime,
 		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
 		.cpu		= cpu_of(rq),
+		.from_switchto	= ghost_end_chain(rq, p),
 	};
 
 	if (p->ghost.sw)
@@ -133,6 +135,7 @@ bool ghost_msg_preempt(struct rq *rq, struct task_struct *p, bool was_latched)
 		.runtime	= p->se.sum_exec_runtime,
 		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
 		.cpu		= cpu_of(rq),
+		.from_switchto	= ghost_end_chain(rq, p),
 		.was_latched	= was_latched,
 	};
 
@@ -147,6 +150,7 @@ bool ghost_msg_departed(struct rq *rq, struct task_struct *p)
 		.gtid		= ghost_gtid(p),
 		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
 		.cpu		= cpu_of(rq),
+		.from_switchto	= ghost_end_chain(rq, p),
 		.was_current	= task_current(rq, p),
 	};
 
@@ -192,6 +196,19 @@ bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p)
 	};
 
 	return send(p, MSG_TASK_ON_CPU, &m, sizeof(m), GHOST_VIEW_RUNNING);
+}
+
+/* @p has given the CPU to another task: a chain of switches begins. */
+bool ghost_msg_switchto(struct rq *rq, struct task_struct *p)
+{
+	struct ghost_msg_payload_task_switchto m = {
+		.gtid		= ghost_gtid(p),
+		.runtime	= p->se.sum_exec_runtime,
+		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.cpu		= cpu_of(rq),
+	};
+
+	return send(p, MSG_TASK_SWITCHTO, &m, sizeof(m), GHOST_VIEW_BLOCKED);
 }
 
 /*
@@ -339,6 +356,9 @@ static u16 missing(struct rq *rq, struct task_struct *p, bool runnable, u16 *siz
 		*size = sizeof(struct ghost_msg_payload_task_new);
 		return MSG_TASK_NEW;
 	}
+	/* The message at the end of the chain tells all. */
+	if (ghost_switched_to(rq, p))
+		return MSG_NOP;
 	if (!runnable && p->ghost.view != GHOST_VIEW_BLOCKED) {
 		*size = sizeof(struct ghost_msg_payload_task_blocked);
 		return MSG_TASK_BLOCKED;
@@ -487,7 +507,8 @@ int ghost_discover_tasks(struct ghost_enclave *e)
 		update_rq_clock(rq);
 		if (p->ghost.sw && p->ghost.enclave == e &&
 		    (p->ghost.flags & GHOST_TF_ANNOUNCED)) {
-			ghost_msg_new(p, ghost_runnable(p));
+			ghost_msg_new(p, ghost_runnable(p) &&
+				      !ghost_switched_to(rq, p));
 			ghost_wake_for(p);
 		}
 		task_rq_unlock(rq, p, &rf);

@@ -36,6 +36,12 @@ struct sched_class;
  * @hog_since: rq clock at which the agent began to keep others waiting, or 0
  * @tasks: queued ghost tasks, longest waiting first
  * @latched: task (or idle task) to run next, or NULL
+ * @offered: the running task is about to give the CPU to @latched
+ * @sw_chain: task that got the CPU, or is @latched, by a direct switch, or
+ *	NULL; only compared
+ * @switch_to: the running task is waking this one to give it the CPU; written
+ *	by the CPU with interrupts off, read there or under the rq lock; only
+ *	compared
  * @rendezvous: of the sync group of the last commit; stored with release,
  *	read with acquire
  * @mute_preempt: prev is taken off by a failed sync group, without PREEMPT
@@ -60,6 +66,9 @@ struct ghost_rq {
 	u64				hog_since;
 	struct list_head		tasks;
 	struct task_struct		*latched;
+	bool				offered;
+	struct task_struct		*sw_chain;
+	struct task_struct		*switch_to;
 	s64				rendezvous;
 	bool				mute_preempt;
 	struct irq_work			work;

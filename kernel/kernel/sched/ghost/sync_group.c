@@ -51,12 +51,18 @@ static void ghost_rendezvous(struct rq *rq)
 	}
 }
 
-/* The CPU switches to a ghost task. rq lock held. */
-void ghost_rendezvous_wait(struct rq *rq)
+/* Must the next task wait for the outcome of a group, or is it off at once? */
+bool ghost_rendezvous_due(struct rq *rq)
 {
 	s64 value = READ_ONCE(rq->ghost.rendezvous);
 
-	if (value < 0 || (value & GHOST_RENDEZVOUS_POISON))
+	return value < 0 || (value & GHOST_RENDEZVOUS_POISON);
+}
+
+/* The CPU switches to a ghost task. rq lock held. */
+void ghost_rendezvous_wait(struct rq *rq)
+{
+	if (ghost_rendezvous_due(rq))
 		queue_balance_callback(rq, &per_cpu(rendezvous_head, cpu_of(rq)),
 				       ghost_rendezvous);
 }

@@ -129,6 +129,8 @@ static s32 check_task(struct ghost_commit *c, struct task_struct *p)
 	}
 	if (p->ghost.enclave != e)
 		return GHOST_TXN_NOT_PERMITTED;
+	if (!p->on_cpu && ghost_switched_to(task_rq(p), p))
+		return GHOST_TXN_TARGET_ONCPU;
 	if (p->on_cpu) {
 		if (!(c->txn.commit_flags & ALLOW_TASK_ONCPU) || task_rq(p) != rq)
 			return GHOST_TXN_TARGET_ONCPU;
