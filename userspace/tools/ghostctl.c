@@ -115,6 +115,11 @@ static int list(struct args *a)
 	return list_enclaves(a->json);
 }
 
+static int exits(struct args *a)
+{
+	return show_exits(a->json);
+}
+
 static int show(struct args *a)
 {
 	return show_enclave(a->id, a->json);
@@ -191,6 +196,9 @@ static const struct command commands[] = {
 	  "Destroy an enclave. Its tasks go back to the normal scheduler, its\n"
 	  "agents are killed.", "I", destroy },
 	{ "list", "list", "List all enclaves.", "j", list },
+	{ "exits", "exits",
+	  "Show why the last enclaves were destroyed, and what they looked like\n"
+	  "then: their tasks, CPUs, queues and last transactions.", "j", exits },
 	{ "show", "show ID",
 	  "Show status, tunables, agents and tasks of an enclave.", "jI",
 	  show },

@@ -14,6 +14,7 @@ int complain(const char *what, unsigned long id, int err);
 int list_enclaves(bool json);
 int show_enclave(unsigned long id, bool json);
 int show_features(unsigned long id, bool json);
+int show_exits(bool json);
 int add_processes(unsigned long id, int nr, char **pids, bool json);
 int run_command(unsigned long id, char **argv);
 

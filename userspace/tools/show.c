@@ -327,3 +327,45 @@ int show_features(unsigned long id, bool json)
 	free(text);
 	return 0;
 }
+
+/* ---- exits ---- */
+
+/* A blank line ends a record. */
+static void json_records(char *text)
+{
+	const char *comma = "";
+	char *end;
+
+	putchar('[');
+	while ((end = strstr(text, "\n\n"))) {
+		*end = '\0';
+		fputs(comma, stdout);
+		json_string(text);
+		comma = ",";
+		text = end + 2;
+	}
+	puts("]");
+}
+
+int show_exits(bool json)
+{
+	int dir = open(ghost_fs_root(NULL), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int err = dir < 0 ? -errno : 0;
+	char *text;
+
+	if (!err) {
+		err = ghost_fs_read_all(dir, "exits", &text);
+		close(dir);
+	}
+	if (err) {
+		fprintf(stderr, "ghostctl: cannot read %s/exits: %s\n",
+			ghost_fs_root(NULL), strerror(-err));
+		return 1;
+	}
+	if (json)
+		json_records(text);
+	else
+		fputs(text, stdout);
+	free(text);
+	return 0;
+}

@@ -14,14 +14,9 @@ static DEFINE_RAW_SPINLOCK(reserve_lock);
 
 static atomic64_t serial;
 
-static const char * const reason_name[] = {
-	[GHOST_EXIT_NONE]	= "none",
-	[GHOST_EXIT_USER]	= "request of its owner",
-	[GHOST_EXIT_TIMEOUT]	= "runnable_timeout",
-	[GHOST_EXIT_STALL]	= "ghost_stall_max_ms",
-	[GHOST_EXIT_HOG]	= "ghost_agent_hog_ms",
-	[GHOST_EXIT_OWNER]	= "the end of its owner",
-};
+/* Published and not freed, by their serial. */
+static LIST_HEAD(enclaves);
+static DEFINE_RAW_SPINLOCK(enclaves_lock);
 
 static void enclave_free(struct ghost_enclave *e)
 {
@@ -33,6 +28,7 @@ static void enclave_free(struct ghost_enclave *e)
 				__free_page(e->txn_page[cpu]);
 	}
 	kfree(e->txn_page);
+	ghost_exit_free(e->record);
 	free_cpumask_var(e->cpus);
 	free_cpumask_var(e->reserved);
 	kfree(e);
@@ -45,6 +41,10 @@ static void enclave_free_work(struct work_struct *work)
 	struct hlist_node *next;
 	struct task_struct *p;
 	int bucket;
+
+	raw_spin_lock_irq(&enclaves_lock);
+	list_del(&e->node);
+	raw_spin_unlock_irq(&enclaves_lock);
 
 	cancel_delayed_work_sync(&e->watchdog);
 	irq_work_sync(&e->irq_work);
@@ -78,6 +78,41 @@ static void enclave_release(struct kref *ref)
 void ghost_enclave_put(struct ghost_enclave *e)
 {
 	kref_put(&e->ref, enclave_release);
+}
+
+/* The enclave has its files; from here on others find it. Under root's lock. */
+void ghost_enclave_publish(struct ghost_enclave *e)
+{
+	raw_spin_lock_irq(&enclaves_lock);
+	list_add_tail(&e->node, &enclaves);
+	raw_spin_unlock_irq(&enclaves_lock);
+}
+
+/**
+ * ghost_enclave_next - walk over all enclaves
+ * @prev: the last one, whose reference is put, or NULL to begin
+ *
+ * Context: any, but under a rq lock.
+ * Return: an enclave with a reference, or NULL.
+ */
+struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev)
+{
+	struct ghost_enclave *e, *next = NULL;
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&enclaves_lock, flags);
+	list_for_each_entry(e, &enclaves, node) {
+		if (prev && e->serial <= prev->serial)
+			continue;
+		if (kref_get_unless_zero(&e->ref)) {
+			next = e;
+			break;
+		}
+	}
+	raw_spin_unlock_irqrestore(&enclaves_lock, flags);
+	if (prev)
+		ghost_enclave_put(prev);
+	return next;
 }
 
 /* Under any lock: the irq_work puts. */
@@ -310,24 +345,25 @@ static void destroy_work(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, destroy_work);
 	struct task_struct *p;
-	bool dying;
 	int cpu;
 
-	raw_spin_lock_irq(&e->lock);
-	dying = e->dying;
-	e->dying = true;
-	if (!dying)
-		for_each_cpu(cpu, e->cpus)
-			if (!cpu_rq(cpu)->ghost.agent)
-				unpublish_locked(e, cpu);
-	raw_spin_unlock_irq(&e->lock);
-	if (dying)
+	/* Only set below, and a work does not run twice at a time. */
+	if (e->dying)
 		goto put;
 
-	trace_ghost_enclave_destroy(e->id, reason_name[e->reason]);
+	ghost_exit_write(e);
+
+	raw_spin_lock_irq(&e->lock);
+	e->dying = true;
+	for_each_cpu(cpu, e->cpus)
+		if (!cpu_rq(cpu)->ghost.agent)
+			unpublish_locked(e, cpu);
+	raw_spin_unlock_irq(&e->lock);
+
+	trace_ghost_enclave_destroy(e->id, ghost_exit_name(e->reason));
 	if (e->reason != GHOST_EXIT_USER)
 		pr_info_ratelimited("ghost: enclave_%lu destroyed by %s; its tasks go back to the fair class\n",
-				    e->id, reason_name[e->reason]);
+				    e->id, ghost_exit_name(e->reason));
 
 	for_each_possible_cpu(cpu) {
 		p = agent_of(e, cpu);
@@ -377,7 +413,7 @@ void ghost_enclave_bind(struct ghost_enclave *e)
 /* Any context, also under a rq lock: begin the end. */
 void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason)
 {
-	cmpxchg(&e->reason, GHOST_EXIT_NONE, reason);
+	ghost_exit_blame(e, reason, NULL);
 	ghost_enclave_todo(e, GHOST_TODO_DESTROY);
 }
 
@@ -413,6 +449,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	e->id = id;
 	e->serial = atomic64_inc_return(&serial);
 	e->abi = abi;
+	INIT_LIST_HEAD(&e->node);
 	raw_spin_lock_init(&e->lock);
 	INIT_LIST_HEAD(&e->tasks);
 	INIT_LIST_HEAD(&e->walks);
@@ -427,9 +464,11 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	INIT_WORK(&e->free_work, enclave_free_work);
 	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);
 
+	e->record = ghost_exit_alloc();
 	e->txn_page = kcalloc(nr_cpu_ids, sizeof(*e->txn_page), GFP_KERNEL_ACCOUNT);
 	if (!zalloc_cpumask_var(&e->cpus, GFP_KERNEL_ACCOUNT) ||
-	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) || !e->txn_page)
+	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) || !e->txn_page ||
+	    !e->record)
 		goto fail;
 	for_each_possible_cpu(cpu) {
 		e->txn_page[cpu] = alloc_pages_node(cpu_to_node(cpu),

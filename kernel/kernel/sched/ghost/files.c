@@ -183,11 +183,13 @@ static ssize_t features_show(struct ghost_enclave *e, char *buf)
 			  "agent_hog_limit\n"
 			  "cpu_hotplug\n"
 			  "destroy_waits\n"
+			  "exit_records\n"
 			  "honor_affinity\n"
 			  "max_tasks\n"
 			  "overflow_resend\n"
 			  "pi_boost_blocks\n"
-			  "stall_limit\n",
+			  "stall_limit\n"
+			  "sysrq_keys\n",
 			  IS_ENABLED(CONFIG_GHOST_SWITCHTO) ? "switchto\n" : "");
 }
 

@@ -352,6 +352,7 @@ static int create_enclave(unsigned long id, u32 abi, char *options)
 	}
 	if (ephemeral)
 		ghost_enclave_bind(e);
+	ghost_enclave_publish(e);
 	inc_nlink(d_inode(root));
 	d_rehash(e->dir);
 unlock:
@@ -394,6 +395,7 @@ static ssize_t version_show(struct ghost_enclave *unused, char *buf)
 
 static const struct ghost_file top_files[] = {
 	{ "ctl", 0660, NULL, top_ctl_store, .check_cred = true },
+	{ "exits", 0444, .fops = &ghost_exits_fops },
 	{ "version", 0444, version_show },
 };
 

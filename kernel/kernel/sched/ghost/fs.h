@@ -32,6 +32,7 @@ struct ghost_file {
 extern const struct ghost_file ghost_enclave_files[];
 extern const unsigned int ghost_nr_enclave_files;
 extern const struct ghost_file ghost_region_file;
+extern const struct file_operations ghost_exits_fops;
 
 static inline struct ghost_node *ghost_node_of(struct file *file)
 {

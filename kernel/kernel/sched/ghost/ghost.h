@@ -55,6 +55,21 @@ enum ghost_exit {
 	GHOST_EXIT_STALL,
 	GHOST_EXIT_HOG,
 	GHOST_EXIT_OWNER,
+	GHOST_EXIT_SYSRQ,
+};
+
+/**
+ * struct ghost_blame - the thread that a limit was about
+ * @pid: its id, 0 is nobody
+ * @cpu: where it waited, or let others wait
+ * @waited_ms: for how long
+ * @comm: its name
+ */
+struct ghost_blame {
+	pid_t	pid;
+	int	cpu;
+	u64	waited_ms;
+	char	comm[TASK_COMM_LEN];
 };
 
 #define GHOST_SW_TAKEN_WORDS	BITS_TO_LONGS(GHOST_SW_REGION_CAPACITY)
@@ -122,6 +137,7 @@ struct ghost_queue {
 /**
  * struct ghost_enclave - CPUs and threads under one policy
  * @ref: files, queues, members, works
+ * @node: in the list of enclaves (enclaves_lock)
  * @id: number in the name of the directory
  * @abi: version of the binary interface
  * @serial: never used again, unlike @id
@@ -130,6 +146,8 @@ struct ghost_queue {
  * @reserved: CPUs that no other enclave may take yet
  * @dying: destruction has begun; nobody joins any more
  * @reason: why it is destroyed; set once
+ * @blame: the thread that @reason is about; set with it
+ * @record: taken by the destroying work; NULL after
  * @tasks: announced members
  * @nr_tasks: length of @tasks
  * @walks: walks over @tasks that are under way
@@ -173,6 +191,7 @@ struct ghost_queue {
  */
 struct ghost_enclave {
 	struct kref		ref;
+	struct list_head	node;
 	unsigned long		id;
 	u64			serial;
 	u32			abi;
@@ -182,6 +201,8 @@ struct ghost_enclave {
 	cpumask_var_t		reserved;
 	bool			dying;
 	enum ghost_exit		reason;
+	struct ghost_blame	blame;
+	struct ghost_exit_record *record;
 	struct list_head	tasks;
 	u32			nr_tasks;
 	struct list_head	walks;
@@ -255,6 +276,8 @@ extern unsigned long sysctl_ghost_cfs_load_added;
 
 /* enclave.c */
 struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);
+void ghost_enclave_publish(struct ghost_enclave *e);
+struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev);
 void ghost_enclave_put(struct ghost_enclave *e);
 void ghost_enclave_put_locked(struct ghost_enclave *e);
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus);
@@ -268,6 +291,15 @@ static inline void ghost_enclave_get(struct ghost_enclave *e)
 {
 	kref_get(&e->ref);
 }
+
+/* exit_record.c */
+const char *ghost_exit_name(enum ghost_exit reason);
+struct ghost_exit_record *ghost_exit_alloc(void);
+void ghost_exit_free(struct ghost_exit_record *rec);
+void ghost_exit_blame(struct ghost_enclave *e, enum ghost_exit reason,
+		      const struct ghost_blame *who);
+void ghost_exit_write(struct ghost_enclave *e);
+void ghost_dump(struct ghost_enclave *e);
 
 /* fs.c */
 void ghost_fs_remove(struct ghost_enclave *e);

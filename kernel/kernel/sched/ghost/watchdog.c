@@ -69,12 +69,12 @@ void ghost_watchdog_look(struct ghost_enclave *e)
  * struct longest - the member that has waited the longest
  * @now: monotonic ns at which the look began
  * @wait: how long, ns
- * @pid: its id, 0 if nobody waits
+ * @who: which one
  */
 struct longest {
-	u64	now;
-	u64	wait;
-	pid_t	pid;
+	u64			now;
+	u64			wait;
+	struct ghost_blame	who;
 };
 
 static void look_at(struct task_struct *p, void *arg)
@@ -87,7 +87,9 @@ static void look_at(struct task_struct *p, void *arg)
 		return;
 	if (l->now - since - excused > l->wait) {
 		l->wait = l->now - since - excused;
-		l->pid = task_pid_nr(p);
+		l->who.pid = task_pid_nr(p);
+		l->who.cpu = task_cpu(p);
+		strscpy(l->who.comm, p->comm);
 	}
 }
 
@@ -107,12 +109,15 @@ void ghost_watchdog_fn(struct work_struct *work)
 	ghost_resend_lost(e);
 
 	ghost_for_members(e, look_at, &l);
-	if (limit && l.wait / NSEC_PER_MSEC >= limit) {
+	l.who.waited_ms = l.wait / NSEC_PER_MSEC;
+	if (limit && l.who.waited_ms >= limit) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
+		enum ghost_exit reason = own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL;
 
 		pr_info_ratelimited("ghost: enclave_%lu: task %d has waited for %llu ms\n",
-				    e->id, l.pid, l.wait / NSEC_PER_MSEC);
-		ghost_enclave_destroy(e, own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL);
+				    e->id, l.who.pid, l.who.waited_ms);
+		ghost_exit_blame(e, reason, &l.who);
+		ghost_enclave_destroy(e, reason);
 		return;
 	}
 	if (!READ_ONCE(e->dying))
@@ -124,6 +129,7 @@ void ghost_hog_tick(struct rq *rq)
 {
 	unsigned long limit = READ_ONCE(sysctl_ghost_agent_hog_ms);
 	struct ghost_rq *g = &rq->ghost;
+	struct ghost_blame who = {};
 	u64 now = rq_clock(rq);
 
 	if (!ghost_others(rq)) {
@@ -132,10 +138,17 @@ void ghost_hog_tick(struct rq *rq)
 	}
 	if (!g->hog_since) {
 		g->hog_since = now;
-	} else if (limit && (now - g->hog_since) / NSEC_PER_MSEC >= limit) {
+		return;
+	}
+	who.waited_ms = (now - g->hog_since) / NSEC_PER_MSEC;
+	if (limit && who.waited_ms >= limit) {
 		/* Not left to the destroying work: it may wait for this CPU. */
 		g->kill = true;
 		irq_work_queue(&g->work);
+		who.pid = task_pid_nr(g->agent);
+		who.cpu = cpu_of(rq);
+		strscpy(who.comm, g->agent->comm);
+		ghost_exit_blame(g->agent->ghost.enclave, GHOST_EXIT_HOG, &who);
 		ghost_enclave_destroy(g->agent->ghost.enclave, GHOST_EXIT_HOG);
 	}
 }

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: what an enclave looked like when it was destroyed, and why.
+ *
+ * The text is bounded and its memory comes with the enclave, so that a record
+ * is kept however little memory is left. The last records are read in
+ * /sys/fs/ghost/exits. The same text of living enclaves is for SysRq.
+ */
+#include <linux/kdebug.h>
+#include <linux/seq_buf.h>
+#include <linux/seq_file.h>
+#include <trace/events/ghost.h>
+#include "fs.h"
+
+#define RECORD_SIZE	32768
+#define RECORDS_KEPT	8
+#define TASKS_SHOWN	32
+
+/**
+ * struct ghost_exit_record - one text
+ * @node: in the list of those kept, oldest first
+ * @len: bytes of @text
+ * @text: not terminated
+ */
+struct ghost_exit_record {
+	struct list_head	node;
+	size_t			len;
+	char			text[];
+};
+
+/* The records kept, and how many there ever were. */
+static LIST_HEAD(records);
+static unsigned long nr_records;
+static DEFINE_MUTEX(records_lock);
+
+static const char * const reason_name[] = {
+	[GHOST_EXIT_NONE]	= "none",
+	[GHOST_EXIT_USER]	= "request of its owner",
+	[GHOST_EXIT_TIMEOUT]	= "runnable_timeout",
+	[GHOST_EXIT_STALL]	= "ghost_stall_max_ms",
+	[GHOST_EXIT_HOG]	= "ghost_agent_hog_ms",
+	[GHOST_EXIT_OWNER]	= "the end of its owner",
+	[GHOST_EXIT_SYSRQ]	= "SysRq",
+};
+
+const char *ghost_exit_name(enum ghost_exit reason)
+{
+	return reason_name[reason];
+}
+
+struct ghost_exit_record *ghost_exit_alloc(void)
+{
+	return kvzalloc(RECORD_SIZE, GFP_KERNEL_ACCOUNT);
+}
+
+void ghost_exit_free(struct ghost_exit_record *rec)
+{
+	kvfree(rec);
+}
+
+/**
+ * ghost_exit_blame - note why an enclave is going to be destroyed
+ * @e: enclave
+ * @reason: the first one stays
+ * @who: thread that it is about, or NULL
+ *
+ * Context: any, a rq lock may be held.
+ */
+void ghost_exit_blame(struct ghost_enclave *e, enum ghost_exit reason,
+		      const struct ghost_blame *who)
+{
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&e->lock, flags);
+	if (e->reason == GHOST_EXIT_NONE) {
+		e->reason = reason;
+		if (who)
+			e->blame = *who;
+	}
+	raw_spin_unlock_irqrestore(&e->lock, flags);
+}
+
+static const char *state_name(s32 state)
+{
+	static const struct trace_print_flags names[] = { ghost_txn_names };
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(names); i++)
+		if ((s32)names[i].mask == state)
+			return names[i].name;
+	return state == GHOST_TXN_READY ? "READY" : "claimed";
+}
+
+/* What user space may write while we read it, which does no harm here. */
+static void show_txn(struct seq_buf *s, int cpu, const struct ghost_txn *txn)
+{
+	seq_buf_printf(s, "cpu %d: last transaction %s, gtid %lld, barriers %u %u, ",
+		       cpu, state_name(READ_ONCE(txn->state)),
+		       READ_ONCE(txn->gtid), READ_ONCE(txn->task_barrier),
+		       READ_ONCE(txn->agent_barrier));
+	seq_buf_printf(s, "run_flags %#x, commit_flags %#x, commit_time %lld, cpu_seqnum %llu\n",
+		       READ_ONCE(txn->run_flags), READ_ONCE(txn->commit_flags),
+		       READ_ONCE(txn->commit_time), READ_ONCE(txn->cpu_seqnum));
+}
+
+static void show_queue(struct seq_buf *s, const struct ghost_queue *q)
+{
+	seq_buf_printf(s, "queue of %u slots, head %u, tail %u, overflow %u\n",
+		       q->nelems, READ_ONCE(q->head),
+		       READ_ONCE(q->ring->tail), READ_ONCE(q->overflow));
+}
+
+static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
+{
+	struct rq *rq = cpu_rq(cpu);
+	struct ghost_rq *g = &rq->ghost;
+	struct task_struct *curr, *agent;
+	struct rq_flags rf;
+
+	rq_lock_irqsave(rq, &rf);
+	curr = ghost_curr(rq);
+	agent = g->agent;
+	seq_buf_printf(s, "cpu %d: runs %d (%s), ", cpu, task_pid_nr(curr),
+		       curr->comm);
+	if (g->latched)
+		seq_buf_printf(s, "latched %d, ", task_pid_nr(g->latched));
+	if (agent)
+		seq_buf_printf(s, "agent %d (%s) %c%s, barrier %d",
+			       task_pid_nr(agent), agent->comm,
+			       task_state_to_char(agent),
+			       g->parked ? " parked" : "",
+			       atomic_read(&g->abarrier));
+	else
+		seq_buf_puts(s, "no agent");
+	seq_buf_printf(s, ", run_flags %#x, cpu_seqnum %llu\n", g->run_flags,
+		       g->cpu_seqnum);
+	if (agent && agent->ghost.queue) {
+		seq_buf_printf(s, "cpu %d: ", cpu);
+		show_queue(s, agent->ghost.queue);
+	}
+	rq_unlock_irqrestore(rq, &rf);
+	show_txn(s, cpu, page_address(e->txn_page[cpu]));
+}
+
+/* e->lock held, which does not protect what is shown of a task: a snapshot. */
+static void show_task(struct seq_buf *s, struct task_struct *p, u64 now)
+{
+	u64 since = READ_ONCE(p->ghost.last_runnable);
+
+	seq_buf_printf(s, "task %d (%s) %c on cpu %d, barrier %u",
+		       task_pid_nr(p), p->comm, task_state_to_char(p),
+		       task_cpu(p), READ_ONCE(p->ghost.barrier));
+	if (since && since < now)
+		seq_buf_printf(s, ", waits for %llu ms",
+			       (now - since) / NSEC_PER_MSEC);
+	if (READ_ONCE(p->ghost.flags) & GHOST_TF_LOST)
+		seq_buf_puts(s, ", a message of it found no room");
+	seq_buf_putc(s, '\n');
+}
+
+/* Those that wait first; a thread may begin or end to wait meanwhile. */
+static void show_tasks(struct seq_buf *s, struct ghost_enclave *e)
+{
+	u64 now = ktime_get_mono_fast_ns();
+	struct task_struct *p;
+	u32 shown = 0;
+	int waits;
+
+	for (waits = 1; waits >= 0; waits--) {
+		list_for_each_entry(p, &e->tasks, ghost.task_node) {
+			if (shown == TASKS_SHOWN)
+				break;
+			if (!!READ_ONCE(p->ghost.last_runnable) != waits)
+				continue;
+			show_task(s, p, now);
+			shown++;
+		}
+	}
+	if (e->nr_tasks > shown)
+		seq_buf_printf(s, "and %u tasks more\n", e->nr_tasks - shown);
+}
+
+static void show_blame(struct seq_buf *s, const struct ghost_enclave *e)
+{
+	const struct ghost_blame *b = &e->blame;
+
+	if (!b->pid)
+		return;
+	seq_buf_printf(s, e->reason == GHOST_EXIT_HOG ?
+		       "agent %d (%s) kept others waiting for %llu ms on cpu %d\n" :
+		       "task %d (%s) waited for %llu ms on cpu %d\n",
+		       b->pid, b->comm, b->waited_ms, b->cpu);
+}
+
+/* Any context but under a rq or enclave lock. */
+static void show_enclave(struct seq_buf *s, struct ghost_enclave *e)
+{
+	struct ghost_sw_region *r;
+	unsigned long flags;
+	int cpu;
+
+	raw_spin_lock_irqsave(&e->lock, flags);
+	seq_buf_printf(s, "abi %u, agent_online %d, members %u, announced %u\n",
+		       e->abi, READ_ONCE(e->online), e->nr_members, e->nr_tasks);
+	if (e->default_queue) {
+		seq_buf_puts(s, "default ");
+		show_queue(s, e->default_queue);
+	}
+	list_for_each_entry(r, &e->regions, list)
+		seq_buf_printf(s, "sw_region %u: %u words available\n",
+			       r->mem->id, READ_ONCE(r->mem->available));
+	show_tasks(s, e);
+	raw_spin_unlock_irqrestore(&e->lock, flags);
+
+	/* The set may change meanwhile: each possible CPU can be shown. */
+	for_each_cpu(cpu, e->cpus)
+		show_cpu(s, e, cpu);
+}
+
+/* Drop the oldest while there are too many. */
+static void keep(struct ghost_exit_record *rec)
+{
+	static unsigned int kept;
+	struct ghost_exit_record *old = NULL;
+
+	mutex_lock(&records_lock);
+	list_add_tail(&rec->node, &records);
+	nr_records++;
+	if (kept == RECORDS_KEPT) {
+		old = list_first_entry(&records, struct ghost_exit_record, node);
+		list_del(&old->node);
+	} else {
+		kept++;
+	}
+	mutex_unlock(&records_lock);
+	ghost_exit_free(old);
+}
+
+/**
+ * ghost_exit_write - write the record of an enclave
+ * @e: is going to be destroyed, and still complete
+ *
+ * Context: process; called once.
+ */
+void ghost_exit_write(struct ghost_enclave *e)
+{
+	struct ghost_exit_record *rec = e->record;
+	u64 ms = ktime_get_boottime_ns() / NSEC_PER_MSEC;
+	struct seq_buf s;
+
+	e->record = NULL;
+	seq_buf_init(&s, rec->text, RECORD_SIZE - sizeof(*rec));
+	seq_buf_printf(&s, "enclave_%lu: destroyed by %s, %llu.%03llu s after boot\n",
+		       e->id, ghost_exit_name(e->reason), ms / MSEC_PER_SEC,
+		       ms % MSEC_PER_SEC);
+	show_blame(&s, e);
+	show_enclave(&s, e);
+	rec->len = seq_buf_used(&s);	/* what found no room is cut */
+	keep(rec);
+}
+
+static int exits_show(struct seq_file *m, void *unused)
+{
+	struct ghost_exit_record *rec;
+	unsigned long nr = 0;
+
+	mutex_lock(&records_lock);
+	list_for_each_entry(rec, &records, node)
+		nr++;
+	list_for_each_entry(rec, &records, node) {
+		seq_printf(m, "record %lu: ", nr_records - --nr);
+		seq_write(m, rec->text, rec->len);
+		seq_putc(m, '\n');
+	}
+	mutex_unlock(&records_lock);
+	return 0;
+}
+
+/* All of it is taken when a reader begins: records do not move under it. */
+static int exits_open(struct inode *inode, struct file *file)
+{
+	return ghost_fs_open(inode, file) ?: single_open(file, exits_show, NULL);
+}
+
+const struct file_operations ghost_exits_fops = {
+	.owner		= THIS_MODULE,
+	.open		= exits_open,
+	.read		= seq_read,
+	.llseek		= seq_lseek,
+	.release	= single_release,
+};
+
+/**
+ * ghost_dump - print the state of an enclave
+ * @e: enclave
+ *
+ * Context: any but under a rq or enclave lock.
+ */
+void ghost_dump(struct ghost_enclave *e)
+{
+	static char text[RECORD_SIZE];
+	static DEFINE_RAW_SPINLOCK(lock);
+	unsigned long flags;
+	struct seq_buf s;
+
+	raw_spin_lock_irqsave(&lock, flags);
+	seq_buf_init(&s, text, sizeof(text));
+	seq_buf_printf(&s, "ghost: enclave_%lu:\n", e->id);
+	show_enclave(&s, e);
+	seq_buf_do_printk(&s, KERN_INFO);
+	raw_spin_unlock_irqrestore(&lock, flags);
+}
+
+/* An oops tells which enclave its thread and CPU belong to. */
+static int ghost_die(struct notifier_block *nb, unsigned long val, void *data)
+{
+	struct task_struct *agent;
+	struct ghost_enclave *e;
+
+	if (val != DIE_OOPS || !ghost_enabled())
+		return NOTIFY_DONE;
+
+	rcu_read_lock();
+	e = READ_ONCE(current->ghost.enclave);
+	if (e)
+		pr_emerg("Sched_ghost: %s of enclave_%lu, barrier %u\n",
+			 ghost_agent(current) ? "agent" : "task", e->id,
+			 current->ghost.barrier);
+	e = rcu_dereference(this_rq()->ghost.enclave);
+	agent = READ_ONCE(this_rq()->ghost.agent);
+	if (e)
+		pr_emerg("Sched_ghost: cpu of enclave_%lu, %s\n",
+			 e->id, !agent ? "no agent" :
+			 READ_ONCE(this_rq()->ghost.parked) ? "agent parked" :
+			 "agent runnable");
+	rcu_read_unlock();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block ghost_die_nb = {
+	.notifier_call = ghost_die,
+};
+
+static int __init ghost_exit_init(void)
+{
+	return register_die_notifier(&ghost_die_nb);
+}
+late_initcall(ghost_exit_init);
