@@ -145,6 +145,8 @@ check "kernel with SCHED_GHOST booted on 4 CPUs" \
 step "2. Two enclaves side by side, an agent process each"
 one=$(ghostctl create --cpus 1-2)
 two=$(ghostctl create --cpus 3 --timeout 3000)
+# So that its tasks wait when the agent is gone, and the timeout acts.
+ghostctl set "$two" fallback 0
 agent one --enclave "$one" --stats 1
 ready_one=$?
 agent_one=$agent_pid

@@ -70,6 +70,7 @@ check "its tasks finish under CFS" lines "$tmp/load" 30
 
 # Runnable timeout: an enclave without an agent.
 enclave=$(ghostctl create --cpus 1 --timeout 1000)
+ghostctl set "$enclave" fallback 0
 check "create prints the number" test -d "/sys/fs/ghost/enclave_$enclave"
 : >"$tmp/stalled"
 check "stalled tasks go back to CFS and finish" \

@@ -42,11 +42,12 @@ static int wait_phase_after(struct ghost_crew *c, int phase)
 }
 
 /* -EBUSY: the last crew's agent of this CPU is still on its way out. */
-static int join(struct ghost_agent *a)
+static int join(struct ghost_agent *a, int64_t *since)
 {
 	int err;
 
 	for (;;) {
+		*since = now_ns();
 		err = ghost_fs_become_agent(a->enclave->ctl, a->cpu,
 					    ghost_queue_fd(a->queue));
 		if (err != -EBUSY || load_phase(a->crew) != PHASE_JOIN)
@@ -59,14 +60,17 @@ static void *agent_thread(void *arg)
 {
 	struct ghost_agent *a = arg;
 	struct ghost_crew *c = a->crew;
+	int64_t since;
 	int err;
 
 	if (wait_phase_after(c, PHASE_PREPARE) != PHASE_JOIN)
 		return NULL;
-	err = join(a);
+	err = join(a, &since);
 
 	pthread_mutex_lock(&c->lock);
 	a->joined = err ? err : 1;
+	if (!err && (!c->joined_ns || since < c->joined_ns))
+		c->joined_ns = since;
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 
@@ -228,6 +232,17 @@ static int find_status_words(struct ghost_crew *c)
 	return err;
 }
 
+/* Since when nobody schedules the tasks: with fallback, the kernel did so far. */
+static int64_t idle_since(struct ghost_crew *c, int64_t offline_ns)
+{
+	char text[8];
+
+	if (ghost_fs_read(c->enclave->dir, "fallback", text, sizeof(text)) > 0 &&
+	    text[0] == '1')
+		return c->joined_ns;
+	return offline_ns;
+}
+
 static int go_online(struct ghost_crew *c)
 {
 	int fd = ghost_fs_go_online(c->enclave->dir);
@@ -268,7 +283,7 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	if (!err)
 		err = ghost_sys_set_default_queue(c->enclave->ctl, first->fd);
 	if (!err)
-		err = discover(c->enclave, first, h);
+		err = discover(c->enclave, first, h, idle_since(c, h->offline_ns));
 	if (!err)
 		err = go_online(c);
 	if (err)

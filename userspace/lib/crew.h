@@ -34,8 +34,9 @@ struct ghost_agent {
 /**
  * struct ghost_crew
  * @online: descriptor that says that these agents are online, or -1
- * @lock: protects @phase, @error and the agents' @joined
+ * @lock: protects @phase, @error, @joined_ns and the agents' @joined
  * @changed: signalled when any of them changes
+ * @joined_ns: when the first of them became an agent; complete when all have
  * @phase: read without the lock by working agents
  */
 struct ghost_crew {
@@ -44,6 +45,7 @@ struct ghost_crew {
 	void *arg;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	int64_t joined_ns;
 	int phase;
 	int error;
 	int online;

@@ -18,7 +18,8 @@ static void free_orphan(struct ghost_enclave *e,
 
 /* 0: @q has got the task, and a note of it. */
 static int take(struct ghost_queue *q, const struct ghost_sw_info *info,
-		const struct ghost_status_word *sw, struct ghost_handoff *h)
+		const struct ghost_status_word *sw, struct ghost_handoff *h,
+		int64_t since)
 {
 	struct ghost_event ev = { .type = MSG_TASK_NEW };
 	uint32_t flags;
@@ -33,10 +34,10 @@ static int take(struct ghost_queue *q, const struct ghost_sw_info *info,
 		ev.task_new.runnable = 1;
 		if (flags & GHOST_SW_TASK_ONCPU)
 			ev.waiting_since = now_ns();
-		else if (sw->switch_time > h->offline_ns)
+		else if (sw->switch_time > since)
 			ev.waiting_since = sw->switch_time;
 		else
-			ev.waiting_since = h->offline_ns;
+			ev.waiting_since = since;
 	}
 	ret = queue_take_task(q, &ev);
 	if (ret == 0) {
@@ -49,7 +50,7 @@ static int take(struct ghost_queue *q, const struct ghost_sw_info *info,
 static int discover_one(struct ghost_enclave *e, struct ghost_queue *q,
 			const struct ghost_sw_info *info,
 			const struct ghost_status_word *sw,
-			struct ghost_handoff *h)
+			struct ghost_handoff *h, int64_t since)
 {
 	int tries, ret;
 
@@ -58,7 +59,7 @@ static int discover_one(struct ghost_enclave *e, struct ghost_queue *q,
 			free_orphan(e, info, h);
 			return 0;
 		}
-		ret = take(q, info, sw, h);
+		ret = take(q, info, sw, h, since);
 		if (ret == -ESTALE)
 			continue;
 		if (ret == -ENOENT) {
@@ -72,7 +73,7 @@ static int discover_one(struct ghost_enclave *e, struct ghost_queue *q,
 }
 
 int discover(struct ghost_enclave *e, struct ghost_queue *q,
-	     struct ghost_handoff *h)
+	     struct ghost_handoff *h, int64_t since)
 {
 	struct ghost_sw_info i;
 	int err = enclave_map_regions(e);
@@ -89,7 +90,7 @@ int discover(struct ghost_enclave *e, struct ghost_queue *q,
 			if (flags & GHOST_SW_F_CANFREE)
 				free_orphan(e, &i, h);
 			else if (!(flags & GHOST_SW_TASK_IS_AGENT))
-				err = discover_one(e, q, &i, sw, h);
+				err = discover_one(e, q, &i, sw, h, since);
 		}
 	}
 	return err;

@@ -225,6 +225,14 @@ static int create_directory(struct ghost_enclave_options *o, unsigned long *id)
 	return err;
 }
 
+/* Older kernels may lack the tunable. */
+static int turn_on(int dir, const char *tunable)
+{
+	int err = ghost_fs_set_tunable(dir, tunable, 1);
+
+	return err == -ENOENT ? 0 : err;
+}
+
 /* Everything that tasks need to join, in the new directory. */
 static int furnish(int dir, int ctl, struct ghost_enclave_options *o)
 {
@@ -241,16 +249,19 @@ static int furnish(int dir, int ctl, struct ghost_enclave_options *o)
 	o->failed = "runnable_timeout";
 	err = ghost_fs_set_tunable(dir, "runnable_timeout",
 				   o->runnable_timeout_ms);
-	if (err)
-		return err;
-	o->failed = "max_tasks";
-	if (o->max_tasks)
-		err = ghost_fs_set_tunable(dir, "max_tasks", o->max_tasks);
-	if (err || o->flags & GHOST_ENCLAVE_ANY_AFFINITY)
-		return err;
-	o->failed = "honor_affinity";
-	err = ghost_fs_set_tunable(dir, "honor_affinity", 1);
-	return err == -ENOENT ? 0 : err;	/* kernels may lack it */
+	if (!err && o->max_tasks) {
+		o->failed = "max_tasks";
+		err = ghost_fs_set_tunable(dir, o->failed, o->max_tasks);
+	}
+	if (!err && !(o->flags & GHOST_ENCLAVE_ANY_AFFINITY)) {
+		o->failed = "honor_affinity";
+		err = turn_on(dir, o->failed);
+	}
+	if (!err && !(o->flags & GHOST_ENCLAVE_NO_FALLBACK)) {
+		o->failed = "fallback";
+		err = turn_on(dir, o->failed);
+	}
+	return err;
 }
 
 int ghost_enclave_create(struct ghost_enclave **enclave,

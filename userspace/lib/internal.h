@@ -88,7 +88,8 @@ int enclave_find_agent(struct ghost_enclave *e, int cpu,
  */
 int queue_take_task(struct ghost_queue *q, const struct ghost_event *event);
 
+/* Take over all tasks; who waits does so since @since, or later. */
 int discover(struct ghost_enclave *e, struct ghost_queue *q,
-	     struct ghost_handoff *handoff);
+	     struct ghost_handoff *handoff, int64_t since);
 
 #endif /* GHOST_INTERNAL_H */

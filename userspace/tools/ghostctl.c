@@ -184,8 +184,8 @@ static int run(struct args *a)
 static const struct command commands[] = {
 	{ "create", "create --cpus LIST [OPTION]...",
 	  "Create an enclave on these CPUs; print its number. It takes tasks\n"
-	  "at once, but they run only when an agent schedules it, for instance\n"
-	  "ghost-fifo --enclave N.\n\n"
+	  "at once, which run as normal threads until an agent schedules it, for\n"
+	  "instance ghost-fifo --enclave N.\n\n"
 	  "  --id N         its number; else the first free one\n"
 	  "  --timeout MS   the kernel destroys it when a task has waited so long\n"
 	  "  --max-tasks N  no more tasks may join\n"

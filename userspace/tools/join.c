@@ -86,13 +86,17 @@ static int add_process(int dir, int pid, int *moved)
 
 static void warn_if_offline(int dir, unsigned long id)
 {
-	char online[8];
+	char online[8], fallback[8];
 
-	if (ghost_fs_read(dir, "agent_online", online, sizeof(online)) > 0 &&
-	    online[0] == '0')
-		fprintf(stderr,
-			"ghostctl: enclave %lu has no agent: its tasks wait for one; next:\n"
-			"  ghost-fifo --enclave %lu\n", id, id);
+	if (ghost_fs_read(dir, "agent_online", online, sizeof(online)) <= 0 ||
+	    online[0] != '0')
+		return;
+	if (ghost_fs_read(dir, "fallback", fallback, sizeof(fallback)) <= 0)
+		fallback[0] = '0';
+	fprintf(stderr,
+		"ghostctl: enclave %lu has no agent: until one comes its tasks %s; next:\n"
+		"  ghost-fifo --enclave %lu\n", id,
+		fallback[0] == '1' ? "run as normal threads" : "wait", id);
 }
 
 int add_processes(unsigned long id, int nr, char **pids, bool json)

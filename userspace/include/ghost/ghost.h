@@ -43,6 +43,12 @@ struct ghost_crew;
 /* The kernel destroys it when the calling process ends. */
 #define GHOST_ENCLAVE_EPHEMERAL		0x2
 
+/*
+ * Leave the tunable fallback alone; by default it is turned on, and tasks run
+ * as normal threads while no agent is able to run.
+ */
+#define GHOST_ENCLAVE_NO_FALLBACK	0x4
+
 /**
  * struct ghost_enclave_options - what ghost_enclave_create() makes
  * @root: mount point of ghostfs, or NULL
@@ -639,7 +645,8 @@ enum ghost_crew_start {
  * @offline_ns: monotonic time at which the enclave was seen without agents
  * @online_ns: monotonic time at which the new ones were let go
  * @tasks: tasks found in the enclave
- * @waiting: those of them that wanted a CPU; they carry waiting_since
+ * @waiting: those of them that wanted a CPU; they carry waiting_since, which
+ *	with the tunable fallback is no earlier than the first agent
  * @orphans: status words of gone threads that were given back
  */
 struct ghost_handoff {

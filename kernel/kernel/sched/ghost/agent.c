@@ -201,6 +201,7 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
 	raw_spin_unlock(&e->lock);
 	ghost_txn_kill(rq);
+	ghost_fallback_agent_left(e);
 	if (READ_ONCE(e->dying))
 		ghost_enclave_unpublish(e, cpu_of(rq));
 }
@@ -281,6 +282,9 @@ int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd)
 	ret = sched_setscheduler_nocheck(current, SCHED_GHOST | SCHED_RESET_ON_FORK,
 					 &param);
 	current->ghost.join = NULL;
+	/* Before its discovery: from here on barriers stand still. */
+	if (!ret && READ_ONCE(e->lent))
+		ghost_fallback_update(e);
 restore:
 	ghost_queue_put(join.queue);
 	/*

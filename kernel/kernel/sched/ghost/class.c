@@ -292,7 +292,7 @@ bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 	}
 	g->check_preempt = false;
 	g->voluntary = false;
-	set_avail(rq, ghost_policy(next->policy) || next == rq->idle);
+	set_avail(rq, ghost_class(next) || next == rq->idle);
 
 	if (g->latched == rq->idle && next == rq->idle)
 		g->latched = NULL;
@@ -361,8 +361,10 @@ static void move_strays(struct rq *rq)
 static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 {
 	if (p->ghost.flags & GHOST_TF_AGENT) {
-		if (flags & ENQUEUE_WAKEUP)
+		if (flags & ENQUEUE_WAKEUP) {
 			ghost_agent_unpark(rq);
+			ghost_fallback_agent(p, true);
+		}
 		ghost_count(rq, p, !rq->ghost.parked);
 		if (!rq->ghost.parked && ghost_curr(rq) != p)
 			resched_curr(rq);
@@ -371,6 +373,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
 	move_strays(rq);
+	ghost_fallback_arrived(p);
 	if (!task_current(rq, p) && !p->ghost.last_runnable)
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
@@ -381,8 +384,10 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 {
 	if (p->ghost.flags & GHOST_TF_AGENT) {
 		ghost_count(rq, p, false);
-		if (flags & DEQUEUE_SLEEP)
+		if (flags & DEQUEUE_SLEEP) {
 			ghost_agent_runnable(rq, false);
+			ghost_fallback_agent(p, false);
+		}
 		return true;
 	}
 
@@ -623,7 +628,6 @@ DEFINE_SCHED_CLASS(ghost) = {
 	.task_woken		= task_woken_ghost,
 	.set_cpus_allowed	= set_cpus_allowed_ghost,
 	.task_tick		= task_tick_ghost,
-	.task_dead		= ghost_task_dead,
 	.switched_from		= switched_from_ghost,
 	.switched_to		= switched_to_ghost,
 	.prio_changed		= prio_changed_ghost,

@@ -149,6 +149,8 @@ static void enclave_irq_work(struct irq_work *work)
 		start_work(e, &e->destroy_work);
 	if (todo & GHOST_TODO_REAP)
 		start_work(e, &e->reap_work);
+	if (todo & GHOST_TODO_FALLBACK)
+		start_work(e, &e->fallback_work);
 	if (todo & GHOST_TODO_RELEASE)
 		start_work(e, &e->release_work);
 	while (puts--)
@@ -327,6 +329,14 @@ static void reap_work(struct work_struct *work)
 	ghost_enclave_put(e);
 }
 
+static void fallback_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, fallback_work);
+
+	ghost_fallback_update(e);
+	ghost_enclave_put(e);
+}
+
 static struct task_struct *agent_of(struct ghost_enclave *e, int cpu)
 {
 	struct task_struct *p;
@@ -460,6 +470,8 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	e->irq_work = IRQ_WORK_INIT_HARD(enclave_irq_work);
 	INIT_WORK(&e->destroy_work, destroy_work);
 	INIT_WORK(&e->reap_work, reap_work);
+	INIT_WORK(&e->fallback_work, fallback_work);
+	mutex_init(&e->sweep_lock);
 	INIT_WORK(&e->release_work, release_work);
 	INIT_WORK(&e->free_work, enclave_free_work);
 	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);

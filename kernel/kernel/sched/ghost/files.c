@@ -161,6 +161,22 @@ static ssize_t runnable_timeout_store(struct ghost_enclave *e, char *buf, size_t
 	return len;
 }
 
+static ssize_t fallback_show(struct ghost_enclave *e, char *buf)
+{
+	return sysfs_emit(buf, "%d", READ_ONCE(e->fallback));
+}
+
+static ssize_t fallback_store(struct ghost_enclave *e, char *buf, size_t len)
+{
+	int val;
+
+	if (kstrtoint(buf, 0, &val))
+		return -EINVAL;
+	WRITE_ONCE(e->fallback, !!val);
+	ghost_fallback_update(e);
+	return len;
+}
+
 static ssize_t max_tasks_show(struct ghost_enclave *e, char *buf)
 {
 	return sysfs_emit(buf, "%u", READ_ONCE(e->max_tasks));
@@ -184,11 +200,13 @@ static ssize_t features_show(struct ghost_enclave *e, char *buf)
 			  "cpu_hotplug\n"
 			  "destroy_waits\n"
 			  "exit_records\n"
+			  "fallback\n"
 			  "honor_affinity\n"
 			  "max_tasks\n"
 			  "overflow_resend\n"
 			  "pi_boost_blocks\n"
 			  "stall_limit\n"
+			  "suspend\n"
 			  "sysrq_keys\n",
 			  IS_ENABLED(CONFIG_GHOST_SWITCHTO) ? "switchto\n" : "");
 }
@@ -461,6 +479,7 @@ const struct ghost_file ghost_enclave_files[] = {
 	TUNABLE(deliver_agent_runnability),
 	TUNABLE(deliver_cpu_availability),
 	TUNABLE(deliver_ticks),
+	{ "fallback", 0664, fallback_show, fallback_store },
 	{ "features", 0444, features_show },
 	TUNABLE(honor_affinity),
 	TUNABLE(live_dangerously),

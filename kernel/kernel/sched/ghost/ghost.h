@@ -148,7 +148,7 @@ struct ghost_queue {
  * @reason: why it is destroyed; set once
  * @blame: the thread that @reason is about; set with it
  * @record: taken by the destroying work; NULL after
- * @tasks: announced members
+ * @tasks: announced members; while @lent, those that are not come first
  * @nr_tasks: length of @tasks
  * @walks: walks over @tasks that are under way
  * @lost: members of which a message found no room
@@ -161,12 +161,17 @@ struct ghost_queue {
  * @deliver_agent_runnability: tunable
  * @deliver_cpu_availability: tunable
  * @deliver_ticks: tunable
+ * @fallback: tunable, see fallback.c
  * @honor_affinity: tunable
  * @live_dangerously: tunable
  * @switchto_disabled: tunable
  * @wake_on_waker_cpu: tunable
  * @max_tasks: limit of @nr_members, 0 is none
  * @nr_members: tasks that are in or on their way in, agents not counted
+ * @sweep_lock: one walk over @tasks, or sweep, at a time; outside of @lock and
+ *	rq locks
+ * @lent: members are lent to the fair class; written under @sweep_lock and
+ *	@lock, read under either or, by who then takes @lock, without
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
  * @wait: changes of @online, @removed, @gone and @reserved
@@ -185,6 +190,7 @@ struct ghost_queue {
  * @irq_work: does what must not be done under a rq lock
  * @destroy_work: ends the enclave
  * @reap_work: moves members to the fair class
+ * @fallback_work: lends members to it, or takes them back
  * @release_work: gives CPUs back
  * @free_work: frees after the last reference
  * @watchdog: see watchdog.c
@@ -219,10 +225,14 @@ struct ghost_enclave {
 	bool			deliver_agent_runnability;
 	bool			deliver_cpu_availability;
 	bool			deliver_ticks;
+	bool			fallback;
 	bool			honor_affinity;
 	bool			live_dangerously;
 	bool			switchto_disabled;
 	bool			wake_on_waker_cpu;
+
+	struct mutex		sweep_lock;	/* walks over the members */
+	bool			lent;
 
 	bool			online;
 	u32			event;
@@ -245,6 +255,7 @@ struct ghost_enclave {
 	struct irq_work		irq_work;
 	struct work_struct	destroy_work;
 	struct work_struct	reap_work;
+	struct work_struct	fallback_work;
 	struct work_struct	release_work;
 	struct work_struct	free_work;
 	struct delayed_work	watchdog;
@@ -254,6 +265,7 @@ struct ghost_enclave {
 #define GHOST_TODO_DESTROY	0x1
 #define GHOST_TODO_REAP		0x2
 #define GHOST_TODO_RELEASE	0x4
+#define GHOST_TODO_FALLBACK	0x8
 
 /**
  * struct ghost_join - how a thread enters an enclave
@@ -300,6 +312,19 @@ void ghost_exit_blame(struct ghost_enclave *e, enum ghost_exit reason,
 		      const struct ghost_blame *who);
 void ghost_exit_write(struct ghost_enclave *e);
 void ghost_dump(struct ghost_enclave *e);
+
+/* fallback.c */
+void ghost_fallback_update(struct ghost_enclave *e);
+void ghost_fallback_agent(struct task_struct *agent, bool wakes);
+void ghost_fallback_agent_left(struct ghost_enclave *e);
+void __ghost_fallback_arrived(struct task_struct *p);
+
+/* A member is in our class: while its enclave lends members, not for long. */
+static inline void ghost_fallback_arrived(struct task_struct *p)
+{
+	if (p->ghost.enclave && unlikely(READ_ONCE(p->ghost.enclave->lent)))
+		__ghost_fallback_arrived(p);
+}
 
 /* fs.c */
 void ghost_fs_remove(struct ghost_enclave *e);
@@ -388,7 +413,7 @@ int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
 void ghost_ungate(struct task_struct *p);
 int ghost_ban_bpf_load(void);
 void ghost_member_teardown(struct task_struct *p);
-void ghost_task_dead(struct task_struct *p);
+void ghost_move_member(struct ghost_enclave *e, struct task_struct *p, bool front);
 void ghost_for_members(struct ghost_enclave *e,
 		       void (*fn)(struct task_struct *p, void *arg), void *arg);
 

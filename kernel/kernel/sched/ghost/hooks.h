@@ -16,6 +16,7 @@
 #define GHOST_TF_LOST		0x10	/* a message found no room */
 #define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
 #define GHOST_TF_STRAY		0x40	/* must go on in another class */
+#define GHOST_TF_LENT		0x80	/* see fallback.c */
 
 void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
 void __ghost_decide(struct rq *rq);
@@ -33,6 +34,7 @@ int __ghost_prepare_setscheduler(struct rq *rq, struct task_struct *p,
 				 int policy, u64 sched_flags);
 void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p);
 void __ghost_cpu_deactivate(int cpu);
+void ghost_task_dead(struct task_struct *p);
 void ghost_sched_init(void);
 
 /* No task has the class while there is no enclave. */
@@ -208,6 +210,13 @@ static __always_inline void ghost_finish_setscheduler(struct rq *rq,
 		__ghost_finish_setscheduler(rq, p);
 }
 
+/* Off the CPU for ever, in whatever class; no locks held. */
+static __always_inline void ghost_dead(struct task_struct *p)
+{
+	if (ghost_enabled() && p->ghost.sw)
+		ghost_task_dead(p);
+}
+
 static __always_inline void ghost_cpu_deactivate(int cpu)
 {
 	if (ghost_enabled())
@@ -243,6 +252,7 @@ static __always_inline void ghost_cpu_deactivate(int cpu)
 #define ghost_check_setscheduler(...)	0
 #define ghost_prepare_setscheduler(...)	0
 #define ghost_finish_setscheduler(...)	do { } while (0)
+#define ghost_dead(...)			do { } while (0)
 #define ghost_cpu_deactivate(...)	do { } while (0)
 #define ghost_sched_init(...)		do { } while (0)
 #endif /* CONFIG_SCHED_CLASS_GHOST */

@@ -187,6 +187,7 @@ void ghost_for_members(struct ghost_enclave *e,
 	struct walk w;
 	int n = 0;
 
+	mutex_lock(&e->sweep_lock);
 	raw_spin_lock_irq(&e->lock);
 	w.next = list_first_entry_or_null(&e->tasks, struct task_struct,
 					  ghost.task_node);
@@ -204,21 +205,38 @@ void ghost_for_members(struct ghost_enclave *e,
 	}
 	list_del(&w.node);
 	raw_spin_unlock_irq(&e->lock);
+	mutex_unlock(&e->sweep_lock);
 }
 
-static void leave_list(struct ghost_enclave *e, struct task_struct *p)
+/* @p is taken out of its place in the list: no walk may stand there. */
+static void pass(struct ghost_enclave *e, struct task_struct *p)
 {
 	struct walk *w;
 
 	lockdep_assert_held(&e->lock);
-	if (list_empty(&p->ghost.task_node))
-		return;
 	list_for_each_entry(w, &e->walks, node) {
 		if (w->next == p)
 			step(w);
 		else if (w->last == p)
 			w->last = list_prev_entry(p, ghost.task_node);
 	}
+}
+
+/* To the front of the list of announced members, or the end. */
+void ghost_move_member(struct ghost_enclave *e, struct task_struct *p, bool front)
+{
+	pass(e, p);
+	if (front)
+		list_move(&p->ghost.task_node, &e->tasks);
+	else
+		list_move_tail(&p->ghost.task_node, &e->tasks);
+}
+
+static void leave_list(struct ghost_enclave *e, struct task_struct *p)
+{
+	if (list_empty(&p->ghost.task_node))
+		return;
+	pass(e, p);
 	list_del_init(&p->ghost.task_node);
 	e->nr_tasks--;
 }

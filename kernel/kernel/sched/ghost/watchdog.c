@@ -106,6 +106,8 @@ void ghost_watchdog_fn(struct work_struct *work)
 		WRITE_ONCE(e->excused, e->excused + l.now - e->sampled);
 	e->sampled = l.now;
 
+	/* An agent that sleeps is frozen without a word. */
+	ghost_fallback_update(e);
 	ghost_resend_lost(e);
 
 	ghost_for_members(e, look_at, &l);

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * SCHED_GHOST: while an enclave has no agent able to run, its members do.
+ *
+ * They are lent to the class that threads of SCHED_NORMAL have, as priority
+ * inheritance lends them to another: the policy stays, so they stay members,
+ * and their agent is told BLOCKED and, in the end, WAKEUP. One sweep over the
+ * announced members changes their class. Whoever comes into ghost_sched_class
+ * meanwhile (a new member, the end of a boost, sched_ext that comes or goes)
+ * is put to the front of e->tasks and swept again, so that a sweep ends at the
+ * first that is lent already.
+ *
+ * That is so, with the tunable fallback, while every agent is gone, stopped,
+ * traced or frozen; and without it from before the freezer to after the thaw:
+ * the agent freezes first, and its tasks need a CPU to get to the refrigerator.
+ */
+#include <linux/cgroup.h>
+#include <linux/freezer.h>
+#include <linux/sched/signal.h>
+#include <linux/suspend.h>
+#include "ghost.h"
+
+/* Between the two notifications of a suspend. */
+static bool suspending;
+
+static bool stopped(struct task_struct *p)
+{
+	unsigned int state = READ_ONCE(p->__state);
+
+	if (state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN))
+		return true;
+	/* data_race: of another thread a guess, which it corrects itself. */
+	return data_race(cgroup_task_frozen(p));
+}
+
+static bool has_able_agent(struct ghost_enclave *e)
+{
+	struct task_struct *agent;
+	int cpu;
+
+	lockdep_assert_held(&e->lock);
+	for_each_cpu(cpu, e->cpus) {
+		agent = cpu_rq(cpu)->ghost.agent;
+		if (agent && agent->ghost.enclave == e &&
+		    (READ_ONCE(agent->on_rq) || !stopped(agent)))
+			return true;
+	}
+	return false;
+}
+
+/* @p shall have the class that @lend says; what it owes it is told. */
+static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
+{
+	int flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
+	const struct sched_class *prev_class, *next_class;
+	bool queued, running;
+	struct rq_flags rf;
+	struct rq *rq;
+
+	rq = task_rq_lock(p, &rf);
+	update_rq_clock(rq);
+	if (!p->ghost.sw || p->ghost.enclave != e || list_empty(&p->ghost.task_node))
+		goto unlock;
+	/* In one section, so that nobody is lent in front of one who is not. */
+	raw_spin_lock(&e->lock);
+	ghost_move_member(e, p, false);
+	if (lend)
+		p->ghost.flags |= GHOST_TF_LENT;
+	else
+		p->ghost.flags &= ~GHOST_TF_LENT;
+	raw_spin_unlock(&e->lock);
+
+	prev_class = p->sched_class;
+	next_class = __setscheduler_class(lend ? SCHED_NORMAL : p->policy, p->prio);
+	if (prev_class == next_class)
+		goto unlock;
+
+	if (p->se.sched_delayed)
+		dequeue_task(rq, p, DEQUEUE_SLEEP | DEQUEUE_DELAYED | DEQUEUE_NOCLOCK);
+	queued = task_on_rq_queued(p);
+	running = task_current(rq, p);
+	if (queued)
+		dequeue_task(rq, p, flags);
+	if (running)
+		put_prev_task(rq, p);
+
+	p->sched_class = next_class;
+	check_class_changing(rq, p, prev_class);
+
+	if (queued)
+		enqueue_task(rq, p, flags);
+	if (running)
+		set_next_task(rq, p);
+	check_class_changed(rq, p, prev_class, p->prio);
+unlock:
+	task_rq_unlock(rq, p, &rf);
+}
+
+/* The next member to be swept; set_class() moves it to the end. */
+static struct task_struct *first_task(struct ghost_enclave *e, bool lend)
+{
+	struct task_struct *p;
+
+	raw_spin_lock_irq(&e->lock);
+	p = list_first_entry_or_null(&e->tasks, struct task_struct, ghost.task_node);
+	if (p && lend && (READ_ONCE(p->ghost.flags) & GHOST_TF_LENT))
+		p = NULL;
+	if (p)
+		get_task_struct(p);
+	raw_spin_unlock_irq(&e->lock);
+	return p;
+}
+
+/**
+ * ghost_fallback_update - lend the members out, or take them back
+ * @e: enclave
+ *
+ * When it returns every member has the class that the agents' state asks for,
+ * but for those that running threads have changed since. A running member
+ * gives its WAKEUP at its next pass through the scheduler.
+ *
+ * Context: process; no locks held.
+ */
+void ghost_fallback_update(struct ghost_enclave *e)
+{
+	struct task_struct *p;
+	bool lend, sweep;
+	u32 n;
+
+	mutex_lock(&e->sweep_lock);
+	raw_spin_lock_irq(&e->lock);
+	lend = !e->dying && (READ_ONCE(suspending) ||
+			     (READ_ONCE(e->fallback) && !has_able_agent(e)));
+	/* The reaper takes lent members as they are. */
+	sweep = !e->dying && (lend || e->lent);
+	WRITE_ONCE(e->lent, lend);
+	n = e->nr_tasks;
+	raw_spin_unlock_irq(&e->lock);
+
+	/* Who is appended meanwhile has seen e->lent. */
+	while (sweep && n-- && (p = first_task(e, lend))) {
+		set_class(e, p, lend);
+		put_task_struct(p);
+	}
+	mutex_unlock(&e->sweep_lock);
+}
+
+/* A member has come into our class, while others are lent. rq lock held. */
+void __ghost_fallback_arrived(struct task_struct *p)
+{
+	struct ghost_enclave *e = p->ghost.enclave;
+
+	raw_spin_lock(&e->lock);
+	p->ghost.flags &= ~GHOST_TF_LENT;
+	if (!list_empty(&p->ghost.task_node)) {
+		ghost_move_member(e, p, true);
+		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
+	}
+	raw_spin_unlock(&e->lock);
+}
+
+/* @agent goes to sleep or wakes: may it be stopped, or go on? rq lock held. */
+void ghost_fallback_agent(struct task_struct *agent, bool wakes)
+{
+	struct ghost_enclave *e = agent->ghost.enclave;
+
+	if (wakes ? READ_ONCE(e->lent) : (READ_ONCE(e->fallback) && stopped(agent)))
+		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
+}
+
+/* The last agent may have left. Any context. */
+void ghost_fallback_agent_left(struct ghost_enclave *e)
+{
+	if (READ_ONCE(e->fallback))
+		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
+}
+
+static int ghost_pm(struct notifier_block *nb, unsigned long action, void *unused)
+{
+	struct ghost_enclave *e;
+
+	switch (action) {
+	case PM_SUSPEND_PREPARE:
+	case PM_HIBERNATION_PREPARE:
+	case PM_RESTORE_PREPARE:
+		WRITE_ONCE(suspending, true);
+		break;
+	case PM_POST_SUSPEND:
+	case PM_POST_HIBERNATION:
+	case PM_POST_RESTORE:
+		WRITE_ONCE(suspending, false);
+		break;
+	default:
+		return NOTIFY_DONE;
+	}
+	for (e = ghost_enclave_next(NULL); e; e = ghost_enclave_next(e))
+		ghost_fallback_update(e);
+	return NOTIFY_OK;
+}
+
+static int __init ghost_fallback_init(void)
+{
+	pm_notifier(ghost_pm, 0);
+	return 0;
+}
+late_initcall(ghost_fallback_init);

@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* The tunable fallback: members run while no agent is able to. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt.h"
+
+#define STALL_MAX	"/proc/sys/kernel/ghost_stall_max_ms"
+#define CGROUP		"/sys/fs/cgroup/ghost_fallback"
+#define ROUNDS		20
+
+static struct gt_agent agent;
+
+FIXTURE(fallback) {
+	struct gt_enclave e;
+	struct gt_task t;
+	pid_t host;
+};
+
+FIXTURE_SETUP(fallback)
+{
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	ASSERT_EQ(0, gt_task_start(&self->t));
+}
+
+FIXTURE_TEARDOWN(fallback)
+{
+	gt_write_file(CGROUP "/cgroup.freeze", "0");
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	if (self->host > 0) {
+		kill(self->host, SIGKILL);
+		waitpid(self->host, NULL, 0);
+	}
+	rmdir(CGROUP);
+	gt_task_end(&self->t);
+	gt_enclave_close(&self->e);
+}
+
+static struct ghost_status_word *sw_of(struct gt_enclave *e, struct gt_task *t)
+{
+	return gt_sw(e, t->gtid);
+}
+
+static bool runnable(struct gt_enclave *e, struct gt_task *t)
+{
+	struct ghost_status_word *sw = sw_of(e, t);
+
+	return sw && (gt_flags(sw) & GHOST_SW_TASK_RUNNABLE);
+}
+
+/* Nothing changes the barrier of the task any more. */
+static bool barrier_stands(struct gt_enclave *e, struct gt_task *t)
+{
+	uint32_t before = gt_barrier(sw_of(e, t));
+
+	gt_sleep_ms(GT_QUIET_MS);
+	return gt_barrier(sw_of(e, t)) == before;
+}
+
+#define EXPECT_NEXT(want) do {						\
+	struct gt_msg __m = { 0 };					\
+									\
+	EXPECT_EQ(0, gt_next(&self->e.q, self->t.gtid, GT_WAIT_MS, &__m)); \
+	EXPECT_STREQ(gt_msg_name(want), gt_msg_name(__m.type));		\
+} while (0)
+
+#define EXPECT_NO_MORE() do {						\
+	struct gt_msg __m = { 0 };					\
+									\
+	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->t.gtid,		\
+				      GT_QUIET_MS, &__m))		\
+		TH_LOG("%s", gt_msg_name(__m.type));			\
+} while (0)
+
+TEST_F(fallback, tunable)
+{
+	static const struct {
+		const char *text;
+		int ret;
+		const char *value;
+	} t[] = {
+		{ "0", 1, "0" }, { "1\n", 2, "1" }, { "x", -EINVAL, "1" },
+		{ "", -EINVAL, "1" }, { "-3", 2, "1" }, { "0x0", 3, "0" },
+	};
+	struct gt_enclave e;
+	char buf[512];
+	int i;
+
+	ASSERT_EQ(0, gt_enclave_bare(&e));
+	ASSERT_EQ(1, gt_file_get(&e, "fallback", buf, sizeof(buf)));
+	EXPECT_STREQ("0", buf);
+	for (i = 0; i < ARRAY_SIZE(t); i++) {
+		EXPECT_EQ(t[i].ret, gt_file_put(&e, "fallback", t[i].text))
+			TH_LOG("'%s'", t[i].text);
+		gt_file_get(&e, "fallback", buf, sizeof(buf));
+		EXPECT_STREQ(t[i].value, buf) TH_LOG("'%s'", t[i].text);
+	}
+	ASSERT_LT(0, gt_file_get(&e, "features", buf, sizeof(buf)));
+	EXPECT_NE(NULL, strstr(buf, "fallback\n"));
+	EXPECT_EQ(0, gt_destroy(&e));
+	gt_enclave_close(&e);
+}
+
+TEST_F(fallback, no_agent_yet)
+{
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	EXPECT_NEXT(MSG_TASK_NEW);
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+	EXPECT_FALSE(runnable(&self->e, &self->t));
+	/* However it sleeps and wakes: not a word. */
+	gt_tell(&self->t, GT_BLOCK);
+	ASSERT_TRUE(gt_asleep(&self->t));
+	gt_tell(&self->t, GT_YIELD);
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_NO_MORE();
+}
+
+TEST_F(fallback, turned_on_and_off)
+{
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "0"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "0"));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(runnable(&self->e, &self->t));
+	EXPECT_TRUE(gt_stands(&self->t));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+/* Ends when the first agent has joined, so that discovery finds rest. */
+TEST_F(fallback, ends_with_the_first_agent)
+{
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(runnable(&self->e, &self->t));
+	EXPECT_TRUE(barrier_stands(&self->e, &self->t));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+TEST_F(fallback, begins_with_the_last_agent)
+{
+	struct gt_msg m;
+
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_BLOCKED, &m));
+	EXPECT_TRUE(gt_spins(&self->t));
+	/* It is where a boosted task would be. */
+	EXPECT_NO_MORE();
+}
+
+TEST_F(fallback, one_of_two_agents)
+{
+	static struct gt_agent other;
+
+	if (gt_ncpus() < 3)
+		SKIP(return, "needs 3 CPUs");
+	ASSERT_EQ(0, gt_set_cpus(&self->e, "1-2"));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_agent_start(&other, &self->e, 2, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_agent_stop(&other));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+TEST_F(fallback, running_and_latched)
+{
+	struct gt_task other = { 0 };
+
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &other, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &other, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_TRUE(gt_spins(&other));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	EXPECT_TRUE(gt_stands(&self->t));
+	EXPECT_TRUE(gt_stands(&other));
+	EXPECT_TRUE(runnable(&self->e, &self->t));
+	EXPECT_TRUE(runnable(&self->e, &other));
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_agent_stop(&agent);
+	gt_task_end(&other);
+}
+
+TEST_F(fallback, stopped_agent)
+{
+	self->host = gt_host_start(&self->e, 1, NULL, NULL);
+	ASSERT_LT(0, self->host);
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(0, kill(self->host, SIGSTOP));
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, kill(self->host, SIGCONT));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(gt_stands(&self->t));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+TEST_F(fallback, frozen_agent)
+{
+	char pid[16];
+
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		SKIP(return, "needs cgroup2");
+	self->host = gt_host_start(&self->e, 1, NULL, NULL);
+	ASSERT_LT(0, self->host);
+	snprintf(pid, sizeof(pid), "%d", self->host);
+	ASSERT_LT(0, gt_write_file(CGROUP "/cgroup.procs", pid));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(1, gt_write_file(CGROUP "/cgroup.freeze", "1"));
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(1, gt_write_file(CGROUP "/cgroup.freeze", "0"));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+TEST_F(fallback, asleep)
+{
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	EXPECT_NO_MORE();
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	EXPECT_NO_MORE();
+	EXPECT_FALSE(runnable(&self->e, &self->t));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+static long fork_spinner(long arg)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			;
+	}
+	return pid;
+}
+
+static uint64_t ticks_of(pid_t pid)
+{
+	char path[64], buf[128];
+
+	snprintf(path, sizeof(path), "/proc/%d/schedstat", pid);
+	return gt_read_file(path, buf, sizeof(buf)) > 0 ?
+		strtoull(buf, NULL, 10) : 0;
+}
+
+/* A child that is born meanwhile runs, too, and is a member. */
+TEST_F(fallback, fork)
+{
+	struct gt_task *t = &self->t;
+	uint64_t gtid, before;
+	pid_t child;
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, t, NULL));
+	gt_tell_call(t, fork_spinner, 0);
+	ASSERT_TRUE(gt_wait_for(t->ctl->done == t->ctl->seq));
+	child = t->ctl->result;
+	ASSERT_LT(0, child);
+	gtid = gt_gtid_of(child);
+	EXPECT_EQ(SCHED_GHOST, gt_policy(child));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, gtid, MSG_TASK_NEW, NULL));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, gtid, MSG_TASK_BLOCKED, NULL));
+	before = ticks_of(child);
+	EXPECT_TRUE(gt_wait_for(ticks_of(child) != before));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, gtid, MSG_TASK_WAKEUP, NULL));
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	ASSERT_EQ(0, gt_next_type(&self->e.q, gtid, MSG_TASK_BLOCKED, NULL));
+	ASSERT_EQ(0, kill(child, SIGKILL));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, gtid, MSG_TASK_DEAD, NULL));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+TEST_F(fallback, death)
+{
+	struct ghost_sw_info info;
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_sw_info(&self->e, GHOST_TASK, self->t.gtid, &info));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	kill(self->t.pid, SIGKILL);
+	EXPECT_NEXT(MSG_TASK_DEAD);
+	EXPECT_TRUE(gt_flags(gt_sw_at(&self->e, info)) & GHOST_SW_F_CANFREE);
+	EXPECT_EQ(0, gt_sw_free(&self->e, info));
+}
+
+TEST_F(fallback, departure_and_return)
+{
+	struct sched_param param = { 0 };
+	struct ghost_sw_info info;
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_sw_info(&self->e, GHOST_TASK, self->t.gtid, &info));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, sched_setscheduler(self->t.pid, SCHED_OTHER, &param));
+	EXPECT_NEXT(MSG_TASK_DEPARTED);
+	ASSERT_EQ(0, gt_sw_free(&self->e, info));
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	EXPECT_NEXT(MSG_TASK_NEW);
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+/* Somebody changes what may be changed of a lent member: it stays so. */
+TEST_F(fallback, nice_affinity_and_policy)
+{
+	struct sched_param param = { 0 };
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(0, setpriority(PRIO_PROCESS, self->t.pid, 5));
+	EXPECT_EQ(0, gt_pin(self->t.pid, 0));
+	EXPECT_EQ(0, gt_pin(self->t.pid, -1));
+	EXPECT_EQ(0, sched_setscheduler(self->t.pid, SCHED_GHOST | GT_RESET_ON_FORK,
+					&param));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid) & ~GT_RESET_ON_FORK);
+	EXPECT_NO_MORE();
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_EQ(5, getpriority(PRIO_PROCESS, self->t.pid));
+}
+
+TEST_F(fallback, commit_is_stale)
+{
+	struct ghost_status_word *sw;
+	struct gt_txn t = { 0 };
+
+	self->host = gt_host_start(&self->e, 1, NULL, NULL);
+	ASSERT_LT(0, self->host);
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, kill(self->host, SIGSTOP));
+	ASSERT_TRUE(gt_spins(&self->t));
+	sw = sw_of(&self->e, &self->t);
+	t.gtid = self->t.gtid;
+	t.task_barrier = gt_barrier(sw);
+	gt_txn_fill(&self->e, 1, &t);
+	/* Greedy: that CPU commits it by itself. */
+	EXPECT_EQ(0, gt_txn_ioctl(&self->e, 1 << 1));
+	EXPECT_STATE(GHOST_TXN_TARGET_STALE, gt_txn_wait(&self->e, 1));
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+TEST_F(fallback, destroyed)
+{
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, gt_destroy(&self->e));
+	ASSERT_TRUE(gt_gone(&self->e));
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+/* Nobody waits, so no limit is hit. */
+TEST_F(fallback, timeout_does_not_strike)
+{
+	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_SPIN);
+	gt_sleep_ms(1500);
+	EXPECT_EQ(0, access(self->e.dir, F_OK));
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+static long pause_a_little(long arg)
+{
+	volatile int i;
+
+	for (;;) {
+		for (i = 0; i < 20000; i++)
+			;
+		gt_sleep_ms(1);
+	}
+	return 0;
+}
+
+/* Agents come and go while tasks run, block and wake: in order, none lost. */
+TEST_F(fallback, loop)
+{
+	struct gt_task t[6] = { 0 };
+	uint64_t before[6];
+	int i, n;
+
+	for (i = 0; i < 6; i++) {
+		ASSERT_EQ(0, gt_task_start(&t[i]));
+		ASSERT_EQ(0, gt_join_asleep(&self->e, &t[i], NULL));
+		if (i < 3)
+			gt_tell(&t[i], GT_SPIN);
+		else
+			gt_tell_call(&t[i], pause_a_little, 0);
+	}
+	for (n = 0; n < ROUNDS; n++) {
+		ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1))
+			TH_LOG("round %d", n);
+		gt_schedule(&agent, 1, &t[n % 6], 0);
+		ASSERT_EQ(0, gt_agent_stop(&agent));
+		for (i = 0; i < 6; i++)
+			before[i] = ticks_of(t[i].pid);
+		for (i = 0; i < 6; i++) {
+			ASSERT_TRUE(gt_wait_for(ticks_of(t[i].pid) != before[i]))
+				TH_LOG("round %d: task %d stands still", n, i);
+		}
+		gt_queue_consume(&self->e.q);
+	}
+	EXPECT_EQ(0, self->e.q.gaps);
+	EXPECT_EQ(0, self->e.q.ring->overflow);
+	for (i = 0; i < 6; i++)
+		gt_task_end(&t[i]);
+}
+
+TEST_HARNESS_MAIN
