@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Suspend, up to a level of /sys/power/pm_test, with busy enclaves. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt.h"
+
+#define PM_TEST		"/sys/power/pm_test"
+#define PM_DELAY	"/sys/module/suspend/parameters/pm_test_delay"
+
+static struct gt_agent agent;
+
+FIXTURE(suspend) {
+	struct gt_enclave e;
+	struct gt_task t;
+	pid_t host;
+};
+
+FIXTURE_SETUP(suspend)
+{
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	gt_write_file(PM_DELAY, "0");
+}
+
+FIXTURE_TEARDOWN(suspend)
+{
+	gt_write_file(PM_TEST, "none");
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	if (self->host > 0)
+		waitpid(self->host, NULL, 0);
+	gt_task_end(&self->t);
+	gt_enclave_close(&self->e);
+}
+
+FIXTURE_VARIANT(suspend) {
+	const char *level;
+};
+
+FIXTURE_VARIANT_ADD(suspend, freezer) {
+	.level = "freezer",
+};
+
+FIXTURE_VARIANT_ADD(suspend, devices) {
+	.level = "devices",
+};
+
+static int suspend(const char *level)
+{
+	int ret = gt_write_file(PM_TEST, level);
+
+	return ret < 0 ? ret : gt_write_file("/sys/power/state", "freeze");
+}
+
+/* A message of the task is the next one, others not. */
+#define EXPECT_NEXT(want) do {						\
+	struct gt_msg __m = { 0 };					\
+									\
+	EXPECT_EQ(0, gt_next(&self->e.q, self->t.gtid, GT_WAIT_MS, &__m)); \
+	EXPECT_STREQ(gt_msg_name(want), gt_msg_name(__m.type));		\
+} while (0)
+
+/* A task that nobody schedules gets into the refrigerator all the same. */
+TEST_F(suspend, waiting_task)
+{
+	if (access(PM_TEST, W_OK))
+		SKIP(return, "needs CONFIG_PM_DEBUG");
+	self->host = gt_host_start(&self->e, 1, NULL, NULL);
+	ASSERT_LT(0, self->host);
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_TRUE(gt_stands(&self->t));
+	EXPECT_EQ(6, suspend(variant->level));
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+	EXPECT_TRUE(gt_stands(&self->t));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+TEST_F(suspend, running_task)
+{
+	if (access(PM_TEST, W_OK))
+		SKIP(return, "needs CONFIG_PM_DEBUG");
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
+	EXPECT_EQ(6, suspend(variant->level));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_WAKEUP, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+/* Again and again, and with the tunable on: then it is lent already. */
+TEST_F(suspend, no_agent)
+{
+	int i;
+
+	if (access(PM_TEST, W_OK))
+		SKIP(return, "needs CONFIG_PM_DEBUG");
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_SPIN);
+	for (i = 0; i < 5; i++) {
+		ASSERT_TRUE(gt_spins(&self->t));
+		EXPECT_EQ(6, suspend(variant->level));
+	}
+	EXPECT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "0"));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+TEST_HARNESS_MAIN
