@@ -57,7 +57,14 @@ userspace/lib/words\.c	REPEATED_WORD
 userspace/include/ghost/api\.h	COMPLEX_MACRO
 # The harness: EXPECT_EQ() is more than a statement, FIXTURE_DATA(x) is a type
 tests/.*	BRACES
-tests/library/live\.c	SPACING
+tests/(library/live|kernel/bpf_.*)\.c	SPACING
+# Instructions of BPF are initializers; the linker makes the symbols of a file
+tests/kernel/gt_bpf\.h	COMPLEX_MACRO
+tests/kernel/gt_bpf\.c	AVOID_EXTERNS
+# What the kernel gives to BPF programs is declared so
+(userspace/include/ghost/bpf|tests/kernel/bpf/tree)\.h	AVOID_EXTERNS
+# The name of a member
+kernel/sched/ghost/ghost\.h	MACRO_ARG_PRECEDENCE
 # Macros of one test, which get plain names
 tests/.*	MACRO_ARG_REUSE
 # The name of a field cannot be put into parentheses

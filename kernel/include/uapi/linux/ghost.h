@@ -459,4 +459,143 @@ struct ghost_ioc_run {
 #define GHOST_IOC_TIMERFD_SETTIME	_IOWR('g', 10, struct ghost_ioc_timerfd_settime)
 #define GHOST_IOC_RUN			_IOW('g', 11, struct ghost_ioc_run)
 
+/* ---- BPF programs ---- */
+
+/*
+ * A program is loaded with one of the types and, as its expected attach type,
+ * GHOST_BPF_ATTACH() of the matching attach type; it is attached by a link
+ * whose target is the ctl of an enclave, opened for writing. All of a context
+ * may be read and written.
+ */
+#define BPF_PROG_TYPE_GHOST_SCHED	1000
+#define BPF_PROG_TYPE_GHOST_MSG		1001
+#define BPF_PROG_TYPE_GHOST_SELECT_RQ	1002
+#define BPF_PROG_TYPE_GHOST_HALT_POLL	1003
+
+#define BPF_GHOST_SCHED_PNT		2000
+#define BPF_GHOST_MSG_SEND		2001
+#define BPF_GHOST_SELECT_RQ		2002
+#define BPF_GHOST_HALT_POLL		2003
+
+#define GHOST_BPF_ATTACH(abi, type)	(((abi) << 16) | (type))
+
+/* Numbers of the helpers; 3002 is no longer used. */
+#define BPF_FUNC_ghost_wake_agent	3000
+#define BPF_FUNC_ghost_run_gtid		3001
+#define BPF_FUNC_ghost_resched_cpu2	3003
+#define BPF_FUNC_ghost_sync_commit	3004
+#define BPF_FUNC_ghost_get_affinity	3005
+#define BPF_FUNC_ghost_get_comm		3006
+
+/* flags of resched_cpu2: what must run there, and what else is to happen */
+#define RESCHED_ANY_CLASS		0x01
+#define RESCHED_GHOST_CLASS		0x02
+#define RESCHED_IDLE_CLASS		0x04
+#define RESCHED_OTHER_CLASS		0x08
+#define SET_MUST_RESCHED		0x10
+#define WAKE_AGENT			0x20
+
+/* bpf_ghost_msg.pref_cpu, when it is no CPU */
+#define GHOST_PREF_CPU_NONE		(-1)
+#define GHOST_PREF_CPU_NO_WAKEUP	(-2)
+
+/**
+ * struct bpf_ghost_sched - context of a GHOST_SCHED program: a CPU schedules
+ * @agent_on_rq: the CPU has an agent, which is queued
+ * @agent_runnable: ... and will run
+ * @might_yield: a thread of another class wants the CPU
+ * @dont_idle: out: if the CPU would go idle, it schedules again at once
+ * @must_resched: out: what runs is not kept
+ * @next_gtid: what would run: latched, or going on; 0 is nothing
+ */
+struct bpf_ghost_sched {
+	__u8 agent_on_rq;
+	__u8 agent_runnable;
+	__u8 might_yield;
+	__u8 dont_idle;
+	__u8 must_resched;
+	__u64 next_gtid;
+};
+
+/*
+ * Context of a GHOST_MSG program: a message is due. Type and payload may be
+ * changed; pref_cpu says whose agent to wake, or GHOST_PREF_CPU_*. The program
+ * returns 0 to have the message queued.
+ */
+struct bpf_ghost_msg {
+	union {
+		struct ghost_msg_payload_task_dead dead;
+		struct ghost_msg_payload_task_blocked blocked;
+		struct ghost_msg_payload_task_wakeup wakeup;
+		struct ghost_msg_payload_task_new newt;
+		struct ghost_msg_payload_task_preempt preempt;
+		struct ghost_msg_payload_task_yield yield;
+		struct ghost_msg_payload_task_departed departed;
+		struct ghost_msg_payload_task_switchto switchto;
+		struct ghost_msg_payload_task_affinity_changed affinity;
+		struct ghost_msg_payload_task_on_cpu on_cpu;
+		struct ghost_msg_payload_task_priority_changed priority;
+		struct ghost_msg_payload_task_latch_failure latch_failure;
+		struct ghost_msg_payload_cpu_tick cpu_tick;
+		struct ghost_msg_payload_timer timer;
+		struct ghost_msg_payload_cpu_not_idle cpu_not_idle;
+		struct ghost_msg_payload_cpu cpu;
+	};
+	__u16 type;
+	__u32 seqnum;
+	__s32 pref_cpu;
+};
+
+/**
+ * struct bpf_ghost_select_rq - context of a GHOST_SELECT_RQ program: a task
+ * wakes up, was forked or calls exec
+ * @gtid: which task
+ * @task_cpu: its last CPU
+ * @waker_cpu: the CPU that this happens on
+ * @sd_flag: why: exec 2, fork 4, wake-up 8
+ * @wake_flags: the kernel's own wake-up flags
+ * @skip_ttwu_queue: out: not through the list of wake-ups of the other CPU
+ *
+ * The program returns a CPU, or a negative number.
+ */
+struct bpf_ghost_select_rq {
+	__u64 gtid;
+	__u32 task_cpu;
+	__u32 waker_cpu;
+	__u32 sd_flag;
+	__u32 wake_flags;
+	__u8 skip_ttwu_queue;
+};
+
+/**
+ * struct bpf_ghost_halt_poll - context of a GHOST_HALT_POLL program
+ * @type: GHOST_HALT_POLL_*
+ */
+struct bpf_ghost_halt_poll {
+	__u32 type;
+};
+
+#define GHOST_HALT_POLL_PREPARE		0
+#define GHOST_HALT_POLL_CONTINUE	1
+#define GHOST_HALT_POLL_END		2
+
+#define BPF_SYNC_COMMIT_MAX_CPUS	2
+
+/**
+ * struct bpf_sync_commit_args - what bpf_ghost_sync_commit() commits, all or
+ * none
+ * @cpus: targets; -1 is an entry that is not used
+ * @gtids: as in struct ghost_txn
+ * @task_barriers: as in struct ghost_txn
+ * @run_flags: as in struct ghost_txn
+ * @commit_flags: as in struct ghost_txn
+ */
+struct bpf_sync_commit_args {
+	__s32 cpus[BPF_SYNC_COMMIT_MAX_CPUS];
+	__u64 gtids[BPF_SYNC_COMMIT_MAX_CPUS];
+	__u32 task_barriers[BPF_SYNC_COMMIT_MAX_CPUS];
+	__s32 run_flags[BPF_SYNC_COMMIT_MAX_CPUS];
+	__s32 commit_flags[BPF_SYNC_COMMIT_MAX_CPUS];
+};
+
 #endif /* _UAPI_LINUX_GHOST_H */

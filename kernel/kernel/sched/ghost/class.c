@@ -6,8 +6,8 @@
  * below stop and only picks the agent. A schedule on a CPU of an enclave runs
  * in this order:
  *
- *	__ghost_prologue()	messages owed by prev, pending transaction; may
- *				drop the rq lock
+ *	__ghost_prologue()	messages owed by prev, the BPF program, pending
+ *				transaction; may drop the rq lock
  *	prev_balance()		the other classes; may drop the rq lock
  *	__ghost_decide()	agent or not, PREEMPT; never drops the lock
  *	pick_task()		both classes; only reads
@@ -163,36 +163,6 @@ static void send_pending(struct rq *rq, struct task_struct *p)
 	ghost_wake_for(p);
 }
 
-void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
-{
-	struct ghost_rq *g = &rq->ghost;
-	struct task_struct *prev = ghost_curr(rq);
-
-	g->check_preempt = false;
-	g->voluntary = false;
-	/* Who was to give the CPU away goes on instead. */
-	if (g->offered)
-		ghost_unlatch(rq);
-	if (ghost_task(prev) && prev->ghost.sw) {
-		update_curr_common(rq);
-		if (prev->ghost.pending) {
-			send_pending(rq, prev);
-			g->voluntary = true;
-		} else {
-			g->check_preempt = task_on_rq_queued(prev) &&
-				!g->mute_preempt;
-		}
-	}
-	g->mute_preempt = false;
-
-	/* A pick that core scheduling has kept knows nothing of the wake-up. */
-	if (g->parked && (READ_ONCE(g->wakereq) || signal_pending(g->agent)))
-		core_pick_again(rq);
-
-	if (!g->latched && g->parked && !ghost_others(rq))
-		ghost_txn_prologue(rq, rf);
-}
-
 /* Could prev go on running? rq lock held. */
 static bool keep_prev(struct rq *rq)
 {
@@ -215,6 +185,93 @@ static void set_avail(struct rq *rq, bool avail)
 	ghost_cpu_available(rq, avail);
 }
 
+/* What runs here if nobody says otherwise, for the BPF program. */
+static s64 next_gtid(struct rq *rq)
+{
+	if (rq->ghost.latched)
+		return rq->ghost.latched == rq->idle ? GHOST_IDLE_GTID :
+			ghost_gtid(rq->ghost.latched);
+	return keep_prev(rq) ? ghost_gtid(ghost_curr(rq)) : 0;
+}
+
+/* Let the enclave's program pick. rq lock held, may be dropped. */
+static void bpf_pick(struct rq *rq, struct rq_flags *rf)
+{
+	struct ghost_enclave *e = rcu_dereference_sched(rq->ghost.enclave);
+	struct ghost_rq *g = &rq->ghost;
+	struct bpf_ghost_sched ctx = {};
+	struct bpf_prog *prog;
+
+	prog = e ? ghost_bpf_prog(e, GHOST_SLOT_SCHED) : NULL;
+	if (!prog)
+		return;
+
+	ctx.might_yield = ghost_others(rq);
+	set_avail(rq, !ctx.might_yield);
+	if (g->agent && task_on_rq_queued(g->agent)) {
+		ctx.agent_on_rq = true;
+		ctx.agent_runnable = !g->parked || READ_ONCE(g->wakereq) ||
+			signal_pending(g->agent);
+	}
+	ctx.next_gtid = next_gtid(rq);
+	ghost_bpf_sched(rq, rf, prog, &ctx);
+	g->dont_idle = ctx.dont_idle;
+	if (ctx.must_resched)
+		g->kick = true;
+}
+
+static DEFINE_PER_CPU(struct balance_callback, resched_head);
+
+/*
+ * need_resched was cleared after the decision: only now can it be set. Other
+ * classes are left alone, or they would never come to run.
+ */
+static void resched_again(struct rq *rq)
+{
+	struct task_struct *curr = ghost_curr(rq);
+
+	if ((rq->ghost.dont_idle && curr == rq->idle) ||
+	    (READ_ONCE(rq->ghost.resched) &&
+	     (curr == rq->idle || ghost_task(curr))))
+		resched_curr(rq);
+}
+
+void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
+{
+	struct ghost_rq *g = &rq->ghost;
+	struct task_struct *prev = ghost_curr(rq);
+
+	g->check_preempt = false;
+	g->voluntary = false;
+	/* Who was to give the CPU away goes on instead. */
+	if (g->offered)
+		ghost_unlatch(rq);
+	if (ghost_task(prev) && prev->ghost.sw) {
+		update_curr_common(rq);
+		if (prev->ghost.pending) {
+			send_pending(rq, prev);
+			g->voluntary = true;
+		} else {
+			g->check_preempt = task_on_rq_queued(prev) &&
+				!g->mute_preempt;
+		}
+	}
+	g->mute_preempt = false;
+
+	g->dont_idle = false;
+	WRITE_ONCE(g->resched, 0);
+	if (READ_ONCE(g->kick_remote) && xchg(&g->kick_remote, 0))
+		g->kick = true;
+	bpf_pick(rq, rf);
+
+	/* A pick that core scheduling has kept knows nothing of the wake-up. */
+	if (g->parked && (READ_ONCE(g->wakereq) || signal_pending(g->agent)))
+		core_pick_again(rq);
+
+	if (!g->latched && g->parked && !ghost_others(rq))
+		ghost_txn_prologue(rq, rf);
+}
+
 void __ghost_decide(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
@@ -223,6 +280,9 @@ void __ghost_decide(struct rq *rq)
 	bool agent = ghost_agent_ready(rq);
 
 	set_avail(rq, !others);
+	if (g->dont_idle || READ_ONCE(g->resched))
+		queue_balance_callback(rq, &per_cpu(resched_head, cpu_of(rq)),
+				       resched_again);
 
 	/* The lock was dropped since the prologue: prev may have left. */
 	if (g->check_preempt && !(ghost_task(prev) && prev->ghost.sw &&
@@ -465,6 +525,21 @@ static void put_prev_task_ghost(struct rq *rq, struct task_struct *p,
 	}
 }
 
+/* Where the enclave wants @p queued. pi_lock held. */
+static int choose_cpu(struct ghost_enclave *e, struct task_struct *p, int cpu,
+		      int flags)
+{
+	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_SELECT_RQ);
+	int choice = prog ? ghost_bpf_select_rq(e, prog, p, cpu, flags) : -1;
+
+	if (choice >= 0)
+		return choice;
+	if (READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
+	    !is_migration_disabled(p))
+		return smp_processor_id();
+	return cpu;
+}
+
 static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
@@ -475,9 +550,8 @@ static int select_task_rq_ghost(struct task_struct *p, int cpu, int flags)
 	p->ghost.last_ran_cpu = cpu;
 	if (ghost_switch_asked(p))
 		cpu = smp_processor_id();
-	if (e && READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
-	    !is_migration_disabled(p))
-		cpu = smp_processor_id();
+	else if (e)
+		cpu = choose_cpu(e, p, cpu, flags);
 	if (!cpu_active(cpu) && !is_migration_disabled(p))
 		cpu = smp_processor_id();
 	if (!cpu_active(cpu) && !is_migration_disabled(p))

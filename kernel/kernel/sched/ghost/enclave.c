@@ -29,6 +29,7 @@ static void enclave_free(struct ghost_enclave *e)
 	}
 	kfree(e->txn_page);
 	ghost_exit_free(e->record);
+	free_percpu(e->bpf_stats);
 	free_cpumask_var(e->cpus);
 	free_cpumask_var(e->reserved);
 	kfree(e);
@@ -371,6 +372,9 @@ static void destroy_work(struct work_struct *work)
 	raw_spin_unlock_irq(&e->lock);
 
 	trace_ghost_enclave_destroy(e->id, ghost_exit_name(e->reason));
+	if (e->reason == GHOST_EXIT_BPF)
+		pr_info_ratelimited("ghost: enclave_%lu: its BPF program says %d\n",
+				    e->id, READ_ONCE(e->exit_code));
 	if (e->reason != GHOST_EXIT_USER)
 		pr_info_ratelimited("ghost: enclave_%lu destroyed by %s; its tasks go back to the fair class\n",
 				    e->id, ghost_exit_name(e->reason));
@@ -478,9 +482,10 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 
 	e->record = ghost_exit_alloc();
 	e->txn_page = kcalloc(nr_cpu_ids, sizeof(*e->txn_page), GFP_KERNEL_ACCOUNT);
+	e->bpf_stats = alloc_percpu_gfp(struct ghost_bpf_stats, GFP_KERNEL_ACCOUNT);
 	if (!zalloc_cpumask_var(&e->cpus, GFP_KERNEL_ACCOUNT) ||
-	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) || !e->txn_page ||
-	    !e->record)
+	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) ||
+	    !e->txn_page || !e->record || !e->bpf_stats)
 		goto fail;
 	for_each_possible_cpu(cpu) {
 		e->txn_page[cpu] = alloc_pages_node(cpu_to_node(cpu),
@@ -567,6 +572,8 @@ static void rq_irq_work(struct irq_work *work)
 	bool stray;
 
 	rq_lock(rq, &rf);
+	if (READ_ONCE(rq->ghost.resched) && xchg(&rq->ghost.resched, 0))
+		resched_curr(rq);
 	if (rq->ghost.agent) {
 		if (READ_ONCE(rq->ghost.wakereq))
 			resched_curr(rq);

@@ -41,6 +41,7 @@ static const char * const reason_name[] = {
 	[GHOST_EXIT_HOG]	= "ghost_agent_hog_ms",
 	[GHOST_EXIT_OWNER]	= "the end of its owner",
 	[GHOST_EXIT_SYSRQ]	= "SysRq",
+	[GHOST_EXIT_BPF]	= "its BPF program",
 };
 
 const char *ghost_exit_name(enum ghost_exit reason)
@@ -253,6 +254,8 @@ void ghost_exit_write(struct ghost_enclave *e)
 	seq_buf_printf(&s, "enclave_%lu: destroyed by %s, %llu.%03llu s after boot\n",
 		       e->id, ghost_exit_name(e->reason), ms / MSEC_PER_SEC,
 		       ms % MSEC_PER_SEC);
+	if (e->reason == GHOST_EXIT_BPF)
+		seq_buf_printf(&s, "the program says %d\n", READ_ONCE(e->exit_code));
 	show_blame(&s, e);
 	show_enclave(&s, e);
 	rec->len = seq_buf_used(&s);	/* what found no room is cut */

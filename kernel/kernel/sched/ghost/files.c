@@ -3,6 +3,7 @@
  * SCHED_GHOST: the files of an enclave: they parse and print, and decide
  * nothing.
  */
+#include <linux/file.h>
 #include <linux/fsnotify.h>
 #include <linux/mm.h>
 #include <linux/poll.h>
@@ -60,6 +61,29 @@ static const struct file_operations ctl_fops = {
 	.unlocked_ioctl	= ctl_ioctl,
 	.llseek		= generic_file_llseek,
 };
+
+/**
+ * ghost_fs_ctl_fdget - the enclave that a descriptor commands
+ * @fd: of an enclave's ctl, open for writing
+ *
+ * Return: the enclave with a reference, or -EBADF or -EACCES.
+ */
+struct ghost_enclave *ghost_fs_ctl_fdget(int fd)
+{
+	struct ghost_enclave *e = NULL;
+	struct fd f = fdget(fd);
+
+	if (fd_file(f) && fd_file(f)->f_op == &ctl_fops)
+		e = ghost_live_enclave(fd_file(f));
+	if (!e)
+		e = ERR_PTR(-EBADF);
+	else if (!(fd_file(f)->f_mode & FMODE_WRITE))
+		e = ERR_PTR(-EACCES);
+	else
+		ghost_enclave_get(e);
+	fdput(f);
+	return e;
+}
 
 /* ---- CPU lists ---- */
 
@@ -197,6 +221,8 @@ static ssize_t features_show(struct ghost_enclave *e, char *buf)
 {
 	return sysfs_emit(buf, "%s%s",
 			  "agent_hog_limit\n"
+			  "bpf\n"
+			  "bpf_link_replace\n"
 			  "cpu_hotplug\n"
 			  "destroy_waits\n"
 			  "exit_records\n"
@@ -471,6 +497,7 @@ static const struct file_operations region_fops = {
 const struct ghost_file ghost_enclave_files[] = {
 	{ "abi_version", 0444, abi_version_show },
 	{ "agent_online", 0664, .fops = &online_fops, .agent_ok = true },
+	{ "bpf", 0444, ghost_bpf_show },
 	TUNABLE(commit_at_tick),
 	{ "cpu_data", 0660, .fops = &cpu_data_fops },
 	{ "cpulist", 0664, cpulist_show, cpulist_store, &cpulist_fops },

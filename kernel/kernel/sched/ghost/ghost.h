@@ -18,6 +18,7 @@
 #ifndef _KERNEL_SCHED_GHOST_H
 #define _KERNEL_SCHED_GHOST_H
 
+#include <linux/bpf.h>
 #include <linux/cpumask.h>
 #include <linux/cpuset.h>
 #include <linux/hashtable.h>
@@ -56,6 +57,35 @@ enum ghost_exit {
 	GHOST_EXIT_HOG,
 	GHOST_EXIT_OWNER,
 	GHOST_EXIT_SYSRQ,
+	GHOST_EXIT_BPF,
+};
+
+/* The programs of an enclave, in the order of the BPF program types. */
+enum ghost_bpf_slot {
+	GHOST_SLOT_SCHED,
+	GHOST_SLOT_MSG,
+	GHOST_SLOT_SELECT_RQ,
+	GHOST_SLOT_HALT_POLL,
+};
+
+/**
+ * struct ghost_bpf_stats - what the programs of an enclave did, a CPU's share
+ * @runs: calls, by slot
+ * @latched: run_gtid that succeeded
+ * @failed: ... and that failed
+ * @dropped: messages that the MSG program kept from the queue
+ * @overflow: messages that it let through and that found no room
+ * @unqueued: messages that it did not see, for the task has no queue
+ * @refused: choices of the SELECT_RQ program that were not followed
+ */
+struct ghost_bpf_stats {
+	u64	runs[GHOST_BPF_NR];
+	u64	latched;
+	u64	failed;
+	u64	dropped;
+	u64	overflow;
+	u64	unqueued;
+	u64	refused;
 };
 
 /**
@@ -175,6 +205,9 @@ struct ghost_queue {
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
  * @wait: changes of @online, @removed, @gone and @reserved
+ * @bpf: programs by slot (RCU, written under the lock in bpf_link.c)
+ * @bpf_stats: a CPU's share each, written with interrupts off
+ * @exit_code: what the BPF program that destroys it has said
  * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
  *	by the watchdog work only
  * @sampled: monotonic ns of the last look for @excused; watchdog work only
@@ -237,6 +270,10 @@ struct ghost_enclave {
 	bool			online;
 	u32			event;
 	wait_queue_head_t	wait;
+
+	struct bpf_prog __rcu	*bpf[GHOST_BPF_NR];
+	struct ghost_bpf_stats __percpu *bpf_stats;
+	int			exit_code;
 
 	u64			excused;
 	u64			sampled;
@@ -327,6 +364,7 @@ static inline void ghost_fallback_arrived(struct task_struct *p)
 }
 
 /* fs.c */
+struct ghost_enclave *ghost_fs_ctl_fdget(int fd);
 void ghost_fs_remove(struct ghost_enclave *e);
 int ghost_fs_add_region(struct ghost_enclave *e, struct ghost_sw_region *r);
 
@@ -383,6 +421,47 @@ int ghost_discover_tasks(struct ghost_enclave *e);
 void ghost_wake_for(struct task_struct *p);
 void ghost_resend_lost(struct ghost_enclave *e);
 
+/**
+ * struct ghost_bpf_run - a BPF program that runs on this CPU
+ * @outer: the program whose helper has called this one, or NULL
+ * @e: the enclave whose slot it is in
+ * @rq: of this CPU, locked; of a GHOST_SCHED program only
+ * @rf: how @rq is locked
+ */
+struct ghost_bpf_run {
+	struct ghost_bpf_run	*outer;
+	struct ghost_enclave	*e;
+	struct rq		*rq;
+	struct rq_flags		*rf;
+};
+
+DECLARE_PER_CPU(struct ghost_bpf_run *, ghost_bpf_running);
+
+/* bpf.c */
+void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct bpf_prog *prog,
+		     struct bpf_ghost_sched *ctx);
+bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
+		   struct task_struct *p, struct bpf_ghost_msg *ctx, u16 type,
+		   const void *payload, u16 size);
+void ghost_bpf_latch_failure(struct ghost_enclave *e, struct task_struct *p,
+			     int error);
+int ghost_bpf_select_rq(struct ghost_enclave *e, struct bpf_prog *prog,
+			struct task_struct *p, int cpu, int flags);
+ssize_t ghost_bpf_show(struct ghost_enclave *e, char *buf);
+
+/* The program in a slot, or NULL. Interrupts are off. */
+static inline struct bpf_prog *ghost_bpf_prog(struct ghost_enclave *e,
+					      enum ghost_bpf_slot slot)
+{
+	return rcu_dereference_sched(e->bpf[slot]);
+}
+
+#define ghost_bpf_count(e, what)	this_cpu_inc((e)->bpf_stats->what)
+
+/* bpf_helpers.c */
+const struct bpf_func_proto *
+ghost_bpf_func_proto(enum bpf_func_id id, const struct bpf_prog *prog);
+
 /* agent.c */
 int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd);
 int ghost_agent_register(struct rq *rq, struct task_struct *p,
@@ -421,22 +500,26 @@ void ghost_for_members(struct ghost_enclave *e,
  * struct ghost_commit - a commit in progress
  * @rq: of the target CPU
  * @txn: the transaction as it was read, once
+ * @enclave: from BPF: the enclave of the program
  * @rendezvous: for the target CPU: 0, or minus the cookie of a sync group
  * @sync: by an ioctl, so the caller must be entitled
  * @block: by the agent of the target CPU, which parks
  * @resched: out: the target must schedule
  * @waits: out: @rendezvous was stored
  * @flags_read: out: commit_flags can be trusted
+ * @state: out: enum ghost_txn_state
  */
 struct ghost_commit {
 	struct rq	*rq;
 	struct ghost_txn txn;
+	struct ghost_enclave *enclave;
 	s64		rendezvous;
 	bool		sync;
 	bool		block;
 	bool		resched;
 	bool		waits;
 	bool		flags_read;
+	s32		state;
 };
 
 #define GHOST_FEW_CPUS		256
@@ -466,6 +549,7 @@ struct ghost_cpus {
 bool ghost_txn_claim(struct rq *rq, struct ghost_txn *txn);
 bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn);
 void ghost_txn_finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum);
+void ghost_take_task(struct rq *rq, struct task_struct *p);
 void ghost_agent_barrier_inc(struct rq *rq);
 int ghost_cpus_get(struct ghost_cpus *c, const struct ghost_ioc_commit_txn *arg);
 void ghost_cpus_put(struct ghost_cpus *c);
@@ -480,6 +564,8 @@ int ghost_sync_group_ioctl(struct ghost_enclave *e,
 			   struct ghost_ioc_commit_txn __user *uarg);
 bool ghost_rendezvous_due(struct rq *rq);
 void ghost_rendezvous_wait(struct rq *rq);
+int ghost_sync_group_bpf(struct ghost_enclave *e,
+			 const struct bpf_sync_commit_args *args);
 
 /* switchto.c */
 #ifdef CONFIG_GHOST_SWITCHTO

@@ -140,6 +140,7 @@ static void init_member(struct task_struct *p)
 	se->waker_cpu = task_cpu(p);
 	se->last_runnable = 0;
 	se->excused = 0;
+	se->pref_cpu = GHOST_PREF_CPU_NONE;
 	INIT_LIST_HEAD(&se->run_node);
 	INIT_LIST_HEAD(&se->task_node);
 	INIT_LIST_HEAD(&se->lost_node);

@@ -26,12 +26,35 @@ static void note_lost(struct task_struct *p)
 static bool deliver(struct task_struct *p, u16 type, const void *payload,
 		    u16 size, enum ghost_view view)
 {
-	if (!p->ghost.queue || p->ghost.gate)
+	struct ghost_enclave *e = p->ghost.enclave;
+	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
+	struct bpf_ghost_msg m;
+	u16 queued_type = type;
+
+	if (!p->ghost.queue || p->ghost.gate) {
+		if (prog && !p->ghost.gate)
+			ghost_bpf_count(e, unqueued);
 		return false;
+	}
+	if (prog) {
+		if (ghost_bpf_msg(e, prog, p, &m, type, payload, size)) {
+			/* The policy has it, if not from the queue. */
+			if (p->ghost.view != GHOST_VIEW_NONE ||
+			    type == MSG_TASK_NEW)
+				p->ghost.view = view;
+			return false;
+		}
+		payload = &m;
+		queued_type = m.type;
+	}
 
 	/* Nothing may precede the TASK_NEW that found no room. */
 	if (p->ghost.view == GHOST_VIEW_NONE && type != MSG_TASK_NEW) {
 		if (!(p->ghost.flags & GHOST_TF_LOST) || view == GHOST_VIEW_GONE)
+			return false;
+		/* The program sees this one, too: only if it does not fail again. */
+		if (prog && !ghost_queue_has_room(p->ghost.queue,
+			sizeof(struct ghost_msg_payload_task_new)))
 			return false;
 		if (type != MSG_TASK_ON_CPU &&
 		    ghost_msg_new(p, view != GHOST_VIEW_BLOCKED &&
@@ -40,8 +63,10 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 		return false;
 	}
 
-	if (!ghost_queue_produce(p->ghost.queue, type, p->ghost.barrier,
+	if (!ghost_queue_produce(p->ghost.queue, queued_type, p->ghost.barrier,
 				 payload, size)) {
+		if (prog)
+			ghost_bpf_count(e, overflow);
 		if (view != GHOST_VIEW_GONE)
 			note_lost(p);
 		return false;
@@ -218,9 +243,18 @@ bool ghost_msg_switchto(struct rq *rq, struct task_struct *p)
 static bool send_cpu(struct rq *rq, u16 type, const void *payload, u16 size)
 {
 	struct task_struct *agent = rq->ghost.agent;
+	struct ghost_enclave *e = agent->ghost.enclave;
+	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
+	struct bpf_ghost_msg m;
 
 	atomic_inc(&rq->ghost.abarrier);
 	ghost_agent_sync(rq);
+	if (prog) {
+		if (ghost_bpf_msg(e, prog, agent, &m, type, payload, size))
+			return false;
+		payload = &m;
+		type = m.type;
+	}
 	return ghost_queue_produce(agent->ghost.queue, type, agent->ghost.barrier,
 				   payload, size);
 }
@@ -318,12 +352,32 @@ void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable)
 		ghost_enclave_todo(e, GHOST_TODO_REAP);
 }
 
+/* Has a BPF program said whom to wake for the last message? Said once. */
+static bool prefers(struct task_struct *p)
+{
+	s32 cpu = p->ghost.pref_cpu;
+
+	if (cpu == GHOST_PREF_CPU_NONE)
+		return false;
+	p->ghost.pref_cpu = GHOST_PREF_CPU_NONE;
+	if (p->ghost.pref_seqnum != p->ghost.barrier)
+		return false;
+	if (cpu == GHOST_PREF_CPU_NO_WAKEUP)
+		return true;
+	if (cpu < 0 || cpu >= nr_cpu_ids || !cpu_online(cpu) ||
+	    rcu_access_pointer(cpu_rq(cpu)->ghost.enclave) != p->ghost.enclave)
+		return false;
+	ghost_wake_agent(cpu);
+	return true;
+}
+
 /**
  * ghost_wake_for - wake the agent that the task's queue names
  * @p: the task a message was about
  *
- * The agent of the task's own CPU if the queue names it, else the first.
- * An agent of another enclave is left alone.
+ * The one that a BPF program has named with the last message of the task; else
+ * the agent of the task's own CPU if the queue names it; else the first. An
+ * agent of another enclave is left alone.
  *
  * Context: the task's rq lock is held.
  */
@@ -333,7 +387,7 @@ void ghost_wake_for(struct task_struct *p)
 	struct ghost_wakeup *w;
 	int cpu, i;
 
-	if (!q)
+	if (!q || prefers(p))
 		return;
 
 	rcu_read_lock();

@@ -44,6 +44,9 @@ struct sched_class;
  *	compared
  * @rendezvous: of the sync group of the last commit; stored with release,
  *	read with acquire
+ * @kick_remote: a BPF program wants @kick; lockless
+ * @resched: a BPF program wants this CPU to schedule; lockless
+ * @dont_idle: a BPF program wants the CPU to schedule again when it goes idle
  * @mute_preempt: prev is taken off by a failed sync group, without PREEMPT
  * @work: carries out what may not be done under a rq lock
  *
@@ -70,6 +73,9 @@ struct ghost_rq {
 	struct task_struct		*sw_chain;
 	struct task_struct		*switch_to;
 	s64				rendezvous;
+	int				kick_remote;
+	int				resched;
+	bool				dont_idle;
 	bool				mute_preempt;
 	struct irq_work			work;
 };

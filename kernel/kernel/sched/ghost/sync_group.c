@@ -67,6 +67,19 @@ void ghost_rendezvous_wait(struct rq *rq)
 				       ghost_rendezvous);
 }
 
+/* The group is committed, or has failed: let the CPU go on. */
+static void tell_outcome(struct rq *rq, s64 cookie, bool ok)
+{
+	s64 mine = -cookie;
+
+	/*
+	 * Release: pairs with the acquire in ghost_rendezvous(). A later commit
+	 * to the CPU may have taken its word already.
+	 */
+	try_cmpxchg_release(&rq->ghost.rendezvous, &mine,
+			    ok ? cookie : cookie | GHOST_RENDEZVOUS_POISON);
+}
+
 /* Claim what is READY of the group's CPUs; returns whether all were. */
 static bool claim_all(struct ghost_enclave *e, struct ghost_cpus *cpus)
 {
@@ -108,14 +121,14 @@ static bool commit_group(struct ghost_enclave *e, struct ghost_cpus *cpus,
 			 bool *block)
 {
 	int this_cpu = smp_processor_id(), cpu;
-	s64 cookie = new_cookie(), pending = -cookie;
+	s64 cookie = new_cookie();
 	bool ok;
 
 	ok = claim_all(e, cpus);
 	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr, this_cpu + 1) {
 		struct ghost_commit c = {
 			.rq		= cpu_rq(cpu),
-			.rendezvous	= pending,
+			.rendezvous	= -cookie,
 			.sync		= true,
 			.block		= cpu == this_cpu && ghost_agent(current),
 		};
@@ -132,17 +145,8 @@ static bool commit_group(struct ghost_enclave *e, struct ghost_cpus *cpus,
 			*block = c.rq->ghost.parked;
 	}
 
-	if (!ok)
-		cookie |= GHOST_RENDEZVOUS_POISON;
-	for_each_set_bit(cpu, cpus->waiting, cpus->nr) {
-		/*
-		 * Release: pairs with the acquire in ghost_rendezvous(). A later
-		 * commit to the CPU may have taken its word already.
-		 */
-		s64 mine = pending;
-
-		try_cmpxchg_release(&cpu_rq(cpu)->ghost.rendezvous, &mine, cookie);
-	}
+	for_each_set_bit(cpu, cpus->waiting, cpus->nr)
+		tell_outcome(cpu_rq(cpu), cookie, ok);
 	if (!ok)
 		return false;
 	for_each_set_bit(cpu, cpus->bits, cpus->nr) {
@@ -183,5 +187,75 @@ int ghost_sync_group_ioctl(struct ghost_enclave *e,
 		local_irq_enable();
 put:
 	ghost_cpus_put(&cpus);
+	return ret;
+}
+
+static int errno_of(s32 state)
+{
+	switch (state) {
+	case GHOST_TXN_COMPLETE:
+		return 0;
+	case GHOST_TXN_TARGET_NOT_FOUND:
+		return -ENOENT;
+	case GHOST_TXN_TARGET_STALE:
+	case GHOST_TXN_AGENT_STALE:
+		return -ESTALE;
+	case GHOST_TXN_TARGET_ONCPU:
+	case GHOST_TXN_CPU_UNAVAIL:
+		return -EBUSY;
+	case GHOST_TXN_NOT_PERMITTED:
+		return -EPERM;
+	default:
+		return -EINVAL;
+	}
+}
+
+/**
+ * ghost_sync_group_bpf - commit what bpf_ghost_sync_commit() was given
+ * @e: enclave of the program
+ * @args: copy of it
+ *
+ * As the ioctl, but there is no agent that could park or be stale.
+ *
+ * Context: interrupts off, no rq lock held.
+ * Return: 0, or the errno of the first that failed, and then none was committed.
+ */
+int ghost_sync_group_bpf(struct ghost_enclave *e,
+			 const struct bpf_sync_commit_args *args)
+{
+	struct ghost_commit c[BPF_SYNC_COMMIT_MAX_CPUS] = {};
+	s64 cookie = new_cookie();
+	int i, nr = 0, ret = 0;
+
+	for (i = 0; i < BPF_SYNC_COMMIT_MAX_CPUS; i++) {
+		s32 cpu = args->cpus[i];
+
+		if (cpu == -1)
+			continue;
+		if (cpu < 0 || cpu >= nr_cpu_ids || !cpu_possible(cpu) ||
+		    (nr && c[0].txn.cpu == cpu) ||
+		    args->run_flags[i] & ~U16_MAX || args->commit_flags[i] & ~U8_MAX)
+			return -EINVAL;
+		if (rcu_access_pointer(cpu_rq(cpu)->ghost.enclave) != e)
+			return -EXDEV;
+		c[nr++] = (struct ghost_commit) {
+			.rq			= cpu_rq(cpu),
+			.enclave		= e,
+			.rendezvous		= -cookie,
+			.txn.cpu		= cpu,
+			.txn.gtid		= args->gtids[i],
+			.txn.task_barrier	= args->task_barriers[i],
+			.txn.run_flags		= args->run_flags[i],
+			.txn.commit_flags	= args->commit_flags[i],
+		};
+	}
+
+	for (i = 0; i < nr && !ret; i++) {
+		ghost_txn_commit(&c[i], NULL);
+		ret = errno_of(c[i].state);
+	}
+	for (i = 0; i < nr; i++)
+		if (c[i].waits)
+			tell_outcome(c[i].rq, cookie, !ret);
 	return ret;
 }

@@ -82,19 +82,10 @@ static s32 check_flags(const struct ghost_txn *t)
 	return GHOST_TXN_COMPLETE;
 }
 
-/* Read the transaction, once. */
-static s32 read_txn(struct ghost_commit *c, struct ghost_txn *txn)
+static s32 check_txn(struct ghost_commit *c)
 {
 	struct ghost_txn *t = &c->txn;
 	s32 ret;
-
-	t->version = READ_ONCE(txn->version);
-	t->cpu = READ_ONCE(txn->cpu);
-	t->agent_barrier = READ_ONCE(txn->agent_barrier);
-	t->task_barrier = READ_ONCE(txn->task_barrier);
-	t->run_flags = READ_ONCE(txn->run_flags);
-	t->commit_flags = READ_ONCE(txn->commit_flags);
-	t->gtid = READ_ONCE(txn->gtid);
 
 	if (t->version != GHOST_TXN_VERSION)
 		return GHOST_TXN_UNSUPPORTED_VERSION;
@@ -105,6 +96,20 @@ static s32 read_txn(struct ghost_commit *c, struct ghost_txn *txn)
 	if (c->flags_read && !cpu_online(t->cpu))
 		return GHOST_TXN_CPU_OFFLINE;
 	return ret;
+}
+
+/* Read the transaction, once. */
+static void read_txn(struct ghost_commit *c, struct ghost_txn *txn)
+{
+	struct ghost_txn *t = &c->txn;
+
+	t->version = READ_ONCE(txn->version);
+	t->cpu = READ_ONCE(txn->cpu);
+	t->agent_barrier = READ_ONCE(txn->agent_barrier);
+	t->task_barrier = READ_ONCE(txn->task_barrier);
+	t->run_flags = READ_ONCE(txn->run_flags);
+	t->commit_flags = READ_ONCE(txn->commit_flags);
+	t->gtid = READ_ONCE(txn->gtid);
 }
 
 /* Checks of a real task; its rq lock and the target's are held. */
@@ -199,6 +204,23 @@ void ghost_agent_barrier_inc(struct rq *rq)
 		ghost_agent_sync(rq);
 }
 
+/*
+ * Bring @p to @rq, if it is elsewhere; a latch that it has there goes, and
+ * nothing is said of it. Both rq locks are held.
+ */
+void ghost_take_task(struct rq *rq, struct task_struct *p)
+{
+	struct rq *src = task_rq(p);
+
+	if (src == rq)
+		return;
+	if (src->ghost.latched == p) {
+		src->ghost.latched = NULL;
+		ghost_count(src, p, false);
+	}
+	ghost_move_task(src, rq, p);
+}
+
 /* Everything is checked; make it so. */
 static void apply(struct ghost_commit *c, struct task_struct *p)
 {
@@ -225,15 +247,8 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 		ghost_agent_schedule(rq);
 		c->resched = c->resched && ghost_curr(rq) != g->agent;
 	} else {
-		if (p && p != rq->idle && task_rq(p) != rq) {
-			struct rq *src = task_rq(p);
-
-			if (src->ghost.latched == p) {
-				src->ghost.latched = NULL;
-				ghost_count(src, p, false);
-			}
-			ghost_move_task(src, rq, p);
-		}
+		if (p && p != rq->idle)
+			ghost_take_task(rq, p);
 		ghost_latch(rq, p, c->txn.run_flags);
 		if (!p)
 			g->kick = true;
@@ -265,7 +280,10 @@ static void lock_rqs(struct rq *rq, struct task_struct *p)
 		update_rq_clock(src);
 }
 
-/* Interrupts are off, no rq lock is held, @txn is claimed. */
+/*
+ * Interrupts are off, no rq lock is held, @txn is claimed. Without @txn, it is
+ * from BPF, and in @c already.
+ */
 bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 {
 	struct task_struct *p = NULL;
@@ -274,7 +292,9 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 	s32 state;
 
 	rcu_read_lock();
-	state = read_txn(c, txn);
+	if (txn)
+		read_txn(c, txn);
+	state = check_txn(c);
 	if (state == GHOST_TXN_COMPLETE && c->txn.gtid > 0) {
 		p = ghost_any_task_by_gtid(c->txn.gtid);
 		if (!p)
@@ -283,8 +303,10 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 
 	lock_rqs(rq, p);
 	src = p ? task_rq(p) : rq;
-	if (READ_ONCE(rq->ghost.txn) != txn)
+	if (txn && READ_ONCE(rq->ghost.txn) != txn)
 		state = GHOST_TXN_CPU_UNAVAIL;
+	if (!txn && rcu_access_pointer(rq->ghost.enclave) != c->enclave)
+		state = GHOST_TXN_NOT_PERMITTED;
 	if (state == GHOST_TXN_COMPLETE && p)
 		state = check_task(c, p);
 	if (state == GHOST_TXN_COMPLETE && c->txn.gtid == GHOST_IDLE_GTID) {
@@ -308,7 +330,9 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 		   (c->txn.commit_flags & INC_AGENT_BARRIER_ON_FAILURE)) {
 		ghost_agent_barrier_inc(rq);
 	}
-	ghost_txn_finish(rq, txn, state, seqnum);
+	if (txn)
+		ghost_txn_finish(rq, txn, state, seqnum);
+	c->state = state;
 	trace_ghost_commit(cpu_of(rq), c->txn.gtid, c->txn.task_barrier, state);
 	double_rq_unlock(rq, src);
 	rcu_read_unlock();

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Programs that record what they see and do what a test tells them. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <ghost/bpf.h>
+#include "probe.h"
+
+char _license[] SEC("license") = "GPL";
+
+struct probe probe;
+
+/* bpf_dynptr_from_mem() takes memory of a map only. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct bpf_sync_commit_args);
+} sync_args SEC(".maps");
+
+static long sync_commit(void)
+{
+	struct bpf_sync_commit_args *args;
+	struct bpf_dynptr ptr;
+	__u32 key = 0;
+
+	args = bpf_map_lookup_elem(&sync_args, &key);
+	if (!args)
+		return -1;
+	*args = probe.sync;
+	bpf_dynptr_from_mem(args, sizeof(*args), 0, &ptr);
+	return bpf_ghost_sync_commit(&ptr);
+}
+
+static long get_affinity(__s64 gtid, __s64 size)
+{
+	__u8 mask[PROBE_MASK];
+	long ret;
+
+	if (size == 4)
+		ret = bpf_ghost_get_affinity(gtid, mask, 4);
+	else
+		ret = bpf_ghost_get_affinity(gtid, mask, sizeof(mask));
+	__builtin_memcpy(probe.mask, mask, 4);
+	if (size != 4)
+		__builtin_memcpy(probe.mask, mask, sizeof(mask));
+	return ret;
+}
+
+static long get_comm(__s64 gtid)
+{
+	char comm[PROBE_COMM];
+	long ret = bpf_ghost_get_comm(gtid, comm, sizeof(comm));
+
+	__builtin_memcpy(probe.comm, comm, sizeof(comm));
+	return ret;
+}
+
+static long status_word(__s64 gtid)
+{
+	struct ghost_status_word sw;
+	long ret = bpf_ghost_status_word(gtid, &sw);
+
+	probe.sw = sw;
+	return ret;
+}
+
+static long call(struct probe_call *c)
+{
+	switch (c->op) {
+	case PROBE_RUN_GTID:
+		return bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
+	case PROBE_WAKE_AGENT:
+		return bpf_ghost_wake_agent(c->arg[0]);
+	case PROBE_RESCHED_CPU2:
+		return bpf_ghost_resched_cpu2(c->arg[0], c->arg[1]);
+	case PROBE_SYNC_COMMIT:
+		return sync_commit();
+	case PROBE_GET_AFFINITY:
+		return get_affinity(c->arg[0], c->arg[1]);
+	case PROBE_GET_COMM:
+		return get_comm(c->arg[0]);
+	case PROBE_STATUS_WORD:
+		return status_word(c->arg[0]);
+	case PROBE_DESTROY:
+		bpf_ghost_destroy_enclave(c->arg[0]);
+		return 0;
+	default:
+		return -1;
+	}
+}
+
+SEC("ghost_sched")
+int sched(struct bpf_ghost_sched *ctx)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct probe_call *c;
+
+	if (cpu >= PROBE_CPUS)
+		return 0;
+
+	probe.sched[cpu] = *ctx;
+	c = &probe.call[cpu];
+	if (!ctx->agent_runnable && !ctx->might_yield && c->armed) {
+		c->ret = call(c);
+		/* The test waits for it. */
+		__sync_fetch_and_add(&c->armed, -1);
+	}
+	if (!ctx->next_gtid)
+		probe.idle_passes[cpu]++;
+	if (!ctx->agent_runnable) {
+		ctx->must_resched = probe.must_resched[cpu];
+		probe.must_resched[cpu] = 0;
+	}
+	ctx->dont_idle = probe.dont_idle[cpu];
+	__sync_fetch_and_add(&probe.passes[cpu], 1);
+	return 0;
+}
+
+SEC("ghost_msg")
+int msg(struct bpf_ghost_msg *ctx)
+{
+	__u32 type = ctx->type & (PROBE_TYPES - 1);
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct probe_msg *m = &probe.msg[type];
+
+	m->last = *ctx;
+	if (cpu < PROBE_CPUS && probe.call[cpu].armed &&
+	    type == MSG_TASK_LATCH_FAILURE)
+		probe.nested++;
+	if (m->pref_cpu)
+		ctx->pref_cpu = m->pref_cpu;
+	if (m->new_type)
+		ctx->type = m->new_type;
+	if (m->new_gtid)
+		ctx->dead.gtid = m->new_gtid;
+	__sync_fetch_and_add(&m->count, 1);
+	__sync_fetch_and_add(&probe.total, 1);
+	return m->drop;
+}
+
+SEC("ghost_select_rq")
+int select_rq(struct bpf_ghost_select_rq *ctx)
+{
+	probe.select = *ctx;
+	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
+	__sync_fetch_and_add(&probe.selected, 1);
+	return probe.choice;
+}
+
+SEC("ghost_halt_poll")
+int halt_poll(struct bpf_ghost_halt_poll *ctx)
+{
+	return ctx->type != GHOST_HALT_POLL_PREPARE;
+}

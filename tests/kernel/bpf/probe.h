@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * What the tests and the programs in probe.bpf.c share: the programs record
+ * what they see and do what they are told.
+ */
+#ifndef PROBE_H
+#define PROBE_H
+
+#include <linux/ghost.h>
+
+#define PROBE_CPUS	8
+#define PROBE_TYPES	256
+#define PROBE_COMM	20
+#define PROBE_MASK	16
+
+enum probe_op {
+	PROBE_RUN_GTID,			/* gtid, barrier, flags */
+	PROBE_WAKE_AGENT,		/* cpu */
+	PROBE_RESCHED_CPU2,		/* cpu, flags */
+	PROBE_SYNC_COMMIT,		/* probe.sync */
+	PROBE_GET_AFFINITY,		/* gtid, size 4 or PROBE_MASK */
+	PROBE_GET_COMM,			/* gtid */
+	PROBE_STATUS_WORD,		/* gtid */
+	PROBE_DESTROY,			/* code */
+};
+
+/* Done by the GHOST_SCHED program of a CPU, once, when its agent is parked. */
+struct probe_call {
+	__u32 armed;
+	__u32 op;
+	__s64 arg[3];
+	__s64 ret;
+};
+
+struct probe_msg {
+	__u32 count;
+	__u32 drop;
+	__s32 pref_cpu;			/* if not 0 */
+	__u16 new_type;			/* if not 0 */
+	__u64 new_gtid;			/* if not 0 */
+	struct bpf_ghost_msg last;	/* as it came */
+};
+
+struct probe {
+	__u32 passes[PROBE_CPUS];
+	__u32 idle_passes[PROBE_CPUS];	/* with nothing to run */
+	struct bpf_ghost_sched sched[PROBE_CPUS];
+	__u8 must_resched[PROBE_CPUS];
+	__u8 dont_idle[PROBE_CPUS];
+	struct probe_call call[PROBE_CPUS];
+	struct bpf_sync_commit_args sync;
+	char comm[PROBE_COMM];
+	__u8 mask[PROBE_MASK];
+	struct ghost_status_word sw;
+
+	struct probe_msg msg[PROBE_TYPES];
+	__u32 total;
+	__u32 nested;			/* messages inside of a helper */
+
+	__u32 selected;
+	__s32 choice;
+	__u8 skip_ttwu_queue;
+	struct bpf_ghost_select_rq select;
+};
+
+#endif /* PROBE_H */

@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The policy of fifo.bpf.c, on a tree of objects. */
+#define LEAST_RUN
+#include "fifo.bpf.c"

@@ -1,0 +1,558 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* GHOST_SCHED programs: their context, run_gtid and the other helpers. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt_bpf.h"
+#include "bpf/probe.h"
+
+/* The program acts on CPU 1, whose agent is agents[1] and parks. */
+static struct gt_agent agents[4];
+
+FIXTURE(sched) {
+	struct gt_enclave e;
+	struct gt_task t, u;
+	struct gt_bpf b;
+	struct probe *p;
+	int last;			/* CPUs are 1..last */
+};
+
+FIXTURE_SETUP(sched)
+{
+	char cpus[16];
+	int cpu;
+
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_LE(2, gt_ncpus()) TH_LOG("2 CPUs are needed");
+	self->last = gt_ncpus() > 3 ? 3 : gt_ncpus() - 1;
+	snprintf(cpus, sizeof(cpus), "1-%d", self->last);
+	ASSERT_EQ(0, gt_enclave_create(&self->e, cpus))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_bpf_probe(&self->b));
+	self->p = self->b.shared;
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	ASSERT_EQ(0, gt_task_start(&self->u));
+	for (cpu = 1; cpu <= self->last; cpu++)
+		ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu, -1)) { }
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_MSG));
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SCHED));
+}
+
+FIXTURE_TEARDOWN(sched)
+{
+	int cpu;
+
+	for (cpu = 1; cpu <= self->last; cpu++)
+		gt_agent_stop(&agents[cpu]);
+	gt_destroy(&self->e);
+	gt_task_end(&self->t);
+	gt_task_end(&self->u);
+	gt_bpf_close(&self->b);
+	gt_enclave_close(&self->e);
+}
+
+static uint32_t load32(uint32_t *p)
+{
+	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
+}
+
+/* Let the program on @cpu do @op; its result, or -ETIMEDOUT. */
+static int64_t call(struct probe *p, struct gt_enclave *e, int cpu, int op,
+		    int64_t a, int64_t b, int64_t c)
+{
+	struct probe_call *call = &p->call[cpu];
+
+	call->op = op;
+	call->arg[0] = a;
+	call->arg[1] = b;
+	call->arg[2] = c;
+	__atomic_store_n(&call->armed, 1, __ATOMIC_RELEASE);
+	/* Each ping makes the agent run and park again. */
+	if (!gt_wait_for(!load32(&call->armed) || (gt_ping(e, cpu), false)))
+		return -ETIMEDOUT;
+	return call->ret;
+}
+
+#define CALL(cpu, op, a, b, c) call(self->p, &self->e, cpu, op, a, b, c)
+
+static uint32_t barrier_of(struct gt_enclave *e, struct gt_task *t)
+{
+	return gt_barrier(gt_sw(e, t->gtid));
+}
+
+/*
+ * run_gtid with the barrier of the moment. A thread of another class may take
+ * the latch or the CPU: the PREEMPT that says so has stepped the barrier.
+ */
+static int64_t run_task(struct probe *p, struct gt_enclave *e, int cpu,
+			struct gt_task *t, int flags)
+{
+	int64_t ret;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		ret = call(p, e, cpu, PROBE_RUN_GTID, t->gtid, barrier_of(e, t), flags);
+		if (ret != -ESTALE)
+			break;
+	}
+	return ret;
+}
+
+static bool runs(struct probe *p, struct gt_enclave *e, int cpu, struct gt_task *t)
+{
+	uint64_t count = t->ctl->count;
+	int i;
+
+	for (i = 0; i < 20; i++) {
+		if (gt_wait_for(__atomic_load_n(&t->ctl->count, __ATOMIC_RELAXED) !=
+				count ||
+				!(gt_flags(gt_sw(e, t->gtid)) & GHOST_SW_TASK_ONCPU)) &&
+		    t->ctl->count != count)
+			return true;
+		run_task(p, e, cpu, t, 0);
+	}
+	return false;
+}
+
+/* A member that spins as soon as it is picked. */
+static int ready(FIXTURE_DATA(sched) *self, struct gt_task *t)
+{
+	int ret = gt_join_asleep(&self->e, t, NULL);
+
+	return ret ? ret : gt_wake_spinner(&self->e, t, NULL);
+}
+
+TEST_F(sched, passes)
+{
+	uint32_t passes = load32(&self->p->passes[1]);
+
+	EXPECT_EQ(0, gt_ping(&self->e, 1));
+	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[1]) > passes));
+	EXPECT_TRUE(gt_wait_for(self->p->sched[1].agent_on_rq &&
+				!self->p->sched[1].agent_runnable));
+	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "runs "));
+	/* Not on CPUs of no enclave. */
+	EXPECT_EQ(0, load32(&self->p->passes[0]));
+}
+
+/* ABI: with or without an agent. */
+TEST_F(sched, passes_without_an_agent)
+{
+	struct gt_task other;
+	uint32_t passes;
+
+	ASSERT_EQ(0, gt_agent_stop(&agents[1]));
+	passes = load32(&self->p->passes[1]);
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[1]) > passes));
+	EXPECT_TRUE(gt_wait_for(!self->p->sched[1].agent_on_rq));
+	EXPECT_EQ(0, self->p->sched[1].agent_runnable);
+	gt_task_end(&other);
+}
+
+TEST_F(sched, run_gtid)
+{
+	struct gt_msg m;
+
+	ASSERT_EQ(0, ready(self, &self->t));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(0, run_task(self->p, &self->e, 1, &self->t, SEND_TASK_ON_CPU));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_ON_CPU, &m));
+	EXPECT_EQ(1, m.on_cpu.cpu);
+	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "latched "));
+}
+
+/* It goes on, and next_gtid says so, until must_resched. */
+TEST_F(sched, next_gtid_and_must_resched)
+{
+	struct gt_msg m;
+
+	if (self->last < 2)
+		SKIP(return, "to make CPU 1 schedule needs a third CPU");
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
+	ASSERT_TRUE(runs(self->p, &self->e, 1, &self->t));
+
+	/* A pass of CPU 1 that nothing asks anything of. */
+	ASSERT_EQ(0, CALL(2, PROBE_RESCHED_CPU2, 1, RESCHED_ANY_CLASS, 0));
+	EXPECT_TRUE(gt_wait_for(self->p->sched[1].next_gtid == self->t.gtid));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	while (!gt_next(&self->e.q, GT_ANY, 0, &m))
+		;
+
+	/* One that the program says must_resched in: prev is not kept. */
+	self->p->must_resched[1] = 1;
+	ASSERT_EQ(0, CALL(2, PROBE_RESCHED_CPU2, 1, RESCHED_ANY_CLASS, 0));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_PREEMPT, &m));
+	EXPECT_TRUE(gt_stands(&self->t));
+
+	/* The same, asked for from afar. */
+	ASSERT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
+	ASSERT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	while (!gt_next(&self->e.q, GT_ANY, 0, &m))
+		;
+	ASSERT_EQ(0, CALL(2, PROBE_RESCHED_CPU2, 1,
+			  RESCHED_GHOST_CLASS | SET_MUST_RESCHED, 0));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_PREEMPT, &m));
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+TEST_F(sched, might_yield)
+{
+	struct gt_task other;
+
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	gt_tell(&other, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&other));
+	EXPECT_TRUE(gt_wait_for(self->p->sched[1].might_yield ||
+				(gt_ping(&self->e, 1), false)));
+	gt_tell(&other, GT_BLOCK);
+	ASSERT_TRUE(gt_asleep(&other));
+	EXPECT_TRUE(gt_wait_for((gt_ping(&self->e, 1),
+				 !self->p->sched[1].might_yield)));
+	gt_task_end(&other);
+}
+
+/* An idle CPU passes again and again, and stops when told. */
+TEST_F(sched, dont_idle)
+{
+	uint32_t passes;
+
+	self->p->dont_idle[1] = 1;
+	ASSERT_EQ(0, gt_ping(&self->e, 1));
+	passes = load32(&self->p->passes[1]);
+	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[1]) - passes > 1000));
+	self->p->dont_idle[1] = 0;
+	EXPECT_TRUE(gt_wait_for(({
+		passes = load32(&self->p->passes[1]);
+		gt_sleep_ms(50);
+		load32(&self->p->passes[1]) - passes < 100;
+	})));
+}
+
+TEST_F(sched, run_gtid_errors)
+{
+	struct probe_msg *failed = &self->p->msg[MSG_TASK_LATCH_FAILURE];
+	uint32_t barrier, count;
+
+	/* Nobody, and agents: no LATCH_FAILURE. */
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_RUN_GTID, 12345, 0, 0));
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_RUN_GTID, -1, 0, 0));
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_RUN_GTID, self->t.gtid ^ 1, 0, 0));
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_RUN_GTID, agents[1].sw->gtid, 0, 0));
+	EXPECT_EQ(0, load32(&failed->count));
+
+	/* No member: no status word, so none either. */
+	EXPECT_EQ(-ESTALE, CALL(1, PROBE_RUN_GTID, self->t.gtid, 0, 0));
+	EXPECT_EQ(0, load32(&failed->count));
+
+	/* Asleep; the order: flags, barrier, sleep. */
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	barrier = barrier_of(&self->e, &self->t);
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RUN_GTID, self->t.gtid, barrier + 1, 0x8));
+	EXPECT_EQ(EINVAL, failed->last.latch_failure.error);
+	EXPECT_EQ(-ESTALE, CALL(1, PROBE_RUN_GTID, self->t.gtid, barrier + 1, 0));
+	EXPECT_EQ(ESTALE, failed->last.latch_failure.error);
+	EXPECT_EQ(self->t.gtid, failed->last.latch_failure.gtid);
+	EXPECT_EQ(barrier, failed->last.seqnum);
+	EXPECT_EQ(-1, failed->last.pref_cpu);
+	EXPECT_EQ(barrier, barrier_of(&self->e, &self->t));
+	count = load32(&failed->count);
+	EXPECT_EQ(2, count);
+	EXPECT_EQ(2, self->p->nested);
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RUN_GTID, self->t.gtid, barrier, 0));
+	EXPECT_EQ(EINVAL, failed->last.latch_failure.error);
+	EXPECT_EQ(3, load32(&failed->count));
+	EXPECT_LE(3, gt_bpf_stat(&self->e, GT_SCHED, "failed "));
+	/* Never queued. */
+	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->t.gtid, GT_QUIET_MS,
+				      &(struct gt_msg){}));
+}
+
+TEST_F(sched, run_gtid_flags)
+{
+	static const int bad[] = {
+		0x8, 0x10, RTLA_ON_IDLE, NEED_CPU_NOT_IDLE, 0x100,
+		DEFER_LATCHED_PREEMPTION_BY_AGENT, 0x2000, 0x10000, 0x40000000,
+	};
+	static const int good[] = {
+		RTLA_ON_PREEMPT, RTLA_ON_BLOCKED, RTLA_ON_YIELD, NEED_L1D_FLUSH,
+		ELIDE_PREEMPT, SEND_TASK_ON_CPU, DO_NOT_PREEMPT,
+	};
+	int i;
+
+	ASSERT_EQ(0, ready(self, &self->t));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, run_task(self->p, &self->e, 1, &self->t, bad[i]))
+			TH_LOG("flags %x", bad[i]);
+	for (i = 0; i < ARRAY_SIZE(good); i++) {
+		EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, good[i]))
+			TH_LOG("flags %x", good[i]);
+		EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	}
+}
+
+/* Running elsewhere: busy. Standing elsewhere: it is fetched. */
+TEST_F(sched, run_gtid_elsewhere)
+{
+	int64_t ret;
+
+	if (self->last < 2)
+		SKIP(return, "another CPU of the enclave is needed: 3 CPUs");
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, run_task(self->p, &self->e, 2, &self->t, 0));
+	ASSERT_TRUE(runs(self->p, &self->e, 2, &self->t));
+	ret = run_task(self->p, &self->e, 1, &self->t, 0);
+	if (ret) {
+		EXPECT_EQ(-EBUSY, ret);
+		EXPECT_LE(1, self->p->msg[MSG_TASK_LATCH_FAILURE].count);
+	} else {
+		TH_LOG("it was off CPU 2 at the moment");
+	}
+	/* Off CPU 2 by its agent, to CPU 1. */
+	do {
+		gt_ping(&self->e, 2);
+		ret = run_task(self->p, &self->e, 1, &self->t, 0);
+	} while (ret == -EBUSY);
+	EXPECT_EQ(0, ret);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
+TEST_F(sched, run_gtid_without_an_agent)
+{
+	struct gt_task other;
+	struct probe_call *c = &self->p->call[1];
+
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, gt_agent_stop(&agents[1]));
+	c->op = PROBE_RUN_GTID;
+	c->arg[0] = self->t.gtid;
+	c->arg[1] = barrier_of(&self->e, &self->t);
+	c->arg[2] = 0;
+	__atomic_store_n(&c->armed, 1, __ATOMIC_RELEASE);
+	/* Somebody who sleeps and wakes makes the CPU pass. */
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	EXPECT_TRUE(gt_wait_for(({
+		gt_tell(&other, GT_SPIN);
+		gt_tell(&other, GT_BLOCK);
+		!load32(&c->armed);
+	})));
+	EXPECT_EQ(-EINVAL, c->ret);
+	EXPECT_TRUE(gt_stands(&self->t));
+	gt_task_end(&other);
+}
+
+TEST_F(sched, do_not_preempt)
+{
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, ready(self, &self->u));
+	/* Something else is latched by the same pass only, so: nothing is. */
+	EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, DO_NOT_PREEMPT));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
+TEST_F(sched, wake_agent)
+{
+	uint32_t before;
+
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_WAKE_AGENT, -1, 0, 0));
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_WAKE_AGENT, 0x80000000, 0, 0));
+	EXPECT_EQ(-ERANGE, CALL(1, PROBE_WAKE_AGENT, gt_npossible() + 1000, 0, 0));
+	EXPECT_EQ(-EXDEV, CALL(1, PROBE_WAKE_AGENT, 0, 0, 0));
+	before = gt_barrier(agents[self->last].sw);
+	EXPECT_EQ(0, CALL(1, PROBE_WAKE_AGENT, self->last, 0, 0));
+	EXPECT_TRUE(gt_wait_for(gt_barrier(agents[self->last].sw) != before));
+}
+
+TEST_F(sched, resched_cpu2)
+{
+	int cpu = self->last;
+	uint32_t passes;
+
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RESCHED_CPU2, -1, RESCHED_ANY_CLASS, 0));
+	EXPECT_EQ(-ERANGE, CALL(1, PROBE_RESCHED_CPU2, gt_npossible() + 1000,
+				RESCHED_ANY_CLASS, 0));
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RESCHED_CPU2, cpu, 0x40, 0));
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RESCHED_CPU2, 0, 0x80000000, 0));
+	EXPECT_EQ(-EXDEV, CALL(1, PROBE_RESCHED_CPU2, 0, RESCHED_ANY_CLASS, 0));
+	EXPECT_EQ(-EPERM, CALL(1, PROBE_RESCHED_CPU2, cpu, 0, 0));
+	EXPECT_EQ(-EPERM, CALL(1, PROBE_RESCHED_CPU2, cpu,
+			       SET_MUST_RESCHED | WAKE_AGENT, 0));
+	if (cpu == 1)
+		return;
+	/* CPU @cpu idles: its agent is parked. A kthread may run there. */
+	EXPECT_TRUE(gt_wait_for(CALL(1, PROBE_RESCHED_CPU2, cpu,
+				     RESCHED_IDLE_CLASS, 0) == 0));
+	EXPECT_TRUE(gt_wait_for(CALL(1, PROBE_RESCHED_CPU2, cpu,
+				     RESCHED_GHOST_CLASS | RESCHED_OTHER_CLASS, 0) ==
+				-EPERM));
+	passes = load32(&self->p->passes[cpu]);
+	EXPECT_EQ(0, CALL(1, PROBE_RESCHED_CPU2, cpu, RESCHED_ANY_CLASS, 0));
+	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[cpu]) > passes));
+	passes = gt_barrier(agents[cpu].sw);
+	EXPECT_EQ(0, CALL(1, PROBE_RESCHED_CPU2, cpu,
+			  RESCHED_ANY_CLASS | WAKE_AGENT, 0));
+	EXPECT_TRUE(gt_wait_for(gt_barrier(agents[cpu].sw) != passes));
+}
+
+TEST_F(sched, get_affinity)
+{
+	int ncpus, i;
+	uint64_t mask;
+
+	ASSERT_EQ(0, gt_pin(self->t.pid, 1));
+	memset(self->p->mask, 0xff, PROBE_MASK);
+	ncpus = CALL(1, PROBE_GET_AFFINITY, self->t.gtid, PROBE_MASK, 0);
+	EXPECT_LE(gt_npossible(), ncpus);
+	memcpy(&mask, self->p->mask, sizeof(mask));
+	EXPECT_EQ(2, mask);
+	for (i = 8; i < PROBE_MASK; i++)
+		EXPECT_EQ(0, self->p->mask[i]);
+	memset(self->p->mask, 0xff, PROBE_MASK);
+	EXPECT_EQ(-E2BIG, CALL(1, PROBE_GET_AFFINITY, self->t.gtid, 4, 0));
+	EXPECT_EQ(0, memcmp(self->p->mask, "\0\0\0\0", 4));
+	memset(self->p->mask, 0xff, PROBE_MASK);
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_GET_AFFINITY, 12345, PROBE_MASK, 0));
+	for (i = 0; i < PROBE_MASK; i++)
+		EXPECT_EQ(0, self->p->mask[i]);
+}
+
+static long set_name(long arg)
+{
+	return prctl(PR_SET_NAME, "a name of 15 ch");
+}
+
+TEST_F(sched, get_comm)
+{
+	char zero[PROBE_COMM] = {}, want[PROBE_COMM] = "a name of 15 ch";
+
+	gt_tell_call(&self->t, set_name, 0);
+	ASSERT_TRUE(gt_asleep(&self->t));
+	memset(self->p->comm, 0xff, PROBE_COMM);
+	EXPECT_EQ(0, CALL(1, PROBE_GET_COMM, self->t.gtid, 0, 0));
+	EXPECT_EQ(0, memcmp(want, self->p->comm, PROBE_COMM));
+	memset(self->p->comm, 0xff, PROBE_COMM);
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_GET_COMM, 12345, 0, 0));
+	EXPECT_EQ(0, memcmp(zero, self->p->comm, PROBE_COMM));
+}
+
+TEST_F(sched, status_word)
+{
+	struct ghost_status_word *sw;
+
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_STATUS_WORD, self->t.gtid, 0, 0));
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_STATUS_WORD, 12345, 0, 0));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	sw = gt_sw(&self->e, self->t.gtid);
+	EXPECT_EQ(0, CALL(1, PROBE_STATUS_WORD, self->t.gtid, 0, 0));
+	EXPECT_EQ(0, memcmp(sw, &self->p->sw, sizeof(*sw)));
+}
+
+TEST_F(sched, sync_commit)
+{
+	struct bpf_sync_commit_args *s = &self->p->sync;
+	int64_t ret = -1;
+	int i;
+
+	ASSERT_EQ(0, ready(self, &self->t));
+	*s = (struct bpf_sync_commit_args){
+		.cpus = { -1, -1 },
+	};
+	EXPECT_EQ(0, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->cpus[0] = -2;
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->cpus[0] = 100000;
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->cpus[0] = 0;
+	EXPECT_EQ(-EXDEV, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->cpus[0] = 1;
+	s->cpus[1] = 1;
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->cpus[0] = -1;
+	s->gtids[1] = 12345;
+	EXPECT_EQ(-ENOENT, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->gtids[1] = self->t.gtid;
+	s->task_barriers[1] = barrier_of(&self->e, &self->t) + 1;
+	EXPECT_EQ(-ESTALE, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->run_flags[1] = 0x8;
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	s->run_flags[1] = 0;
+	for (i = 0; i < 100 && ret; i++) {
+		s->task_barriers[1] = barrier_of(&self->e, &self->t);
+		ret = CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0);
+	}
+	EXPECT_EQ(0, ret);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
+/* Two CPUs: both or none. */
+TEST_F(sched, sync_commit_of_two)
+{
+	struct bpf_sync_commit_args *s = &self->p->sync;
+	int64_t ret = -1;
+	int i;
+
+	if (self->last < 2)
+		SKIP(return, "two CPUs of the enclave are needed: 3 CPUs");
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, ready(self, &self->u));
+	for (i = 0; i < 20; i++) {
+		*s = (struct bpf_sync_commit_args){
+			.cpus = { 1, 2 },
+			.gtids = { self->t.gtid, self->u.gtid },
+			.task_barriers = { barrier_of(&self->e, &self->t),
+					   barrier_of(&self->e, &self->u) + 1 },
+		};
+		EXPECT_EQ(-ESTALE, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+	}
+	EXPECT_TRUE(gt_stands(&self->u));
+	EXPECT_TRUE(gt_stands(&self->t));
+	for (i = 0; i < 200 && ret; i++) {
+		s->task_barriers[0] = barrier_of(&self->e, &self->t);
+		s->task_barriers[1] = barrier_of(&self->e, &self->u);
+		ret = CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0);
+	}
+	EXPECT_EQ(0, ret);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	EXPECT_TRUE(runs(self->p, &self->e, 2, &self->u));
+}
+
+TEST_F(sched, destroy_enclave)
+{
+	struct probe_call *c = &self->p->call[1];
+	struct gt_task other;
+	int cpu;
+
+	/* The end of an enclave is that of its agents, and they are here. */
+	ASSERT_EQ(0, ready(self, &self->t));
+	for (cpu = 1; cpu <= self->last; cpu++)
+		ASSERT_EQ(0, gt_agent_stop(&agents[cpu])) { }
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	c->op = PROBE_DESTROY;
+	c->arg[0] = -42;
+	__atomic_store_n(&c->armed, 1, __ATOMIC_RELEASE);
+	EXPECT_TRUE(gt_wait_for(({
+		gt_tell(&other, GT_SPIN);
+		gt_tell(&other, GT_BLOCK);
+		!load32(&c->armed);
+	})));
+	EXPECT_EQ(0, c->ret);
+	EXPECT_TRUE(gt_gone(&self->e));
+	gt_task_end(&other);
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+TEST_HARNESS_MAIN

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause */
+/*
+ * BPF programs in the ABI tests: raw ones through bpf(2), and objects through
+ * libbpf. As in gt.h, functions return 0 (or a value that is not negative) or
+ * -errno.
+ */
+#ifndef GT_BPF_H
+#define GT_BPF_H
+
+#include <linux/bpf.h>
+#include "gt.h"
+
+enum gt_slot { GT_SCHED, GT_MSG, GT_SELECT_RQ, GT_HALT_POLL, GT_NSLOTS };
+
+#define GT_PROG_TYPE(slot)	(BPF_PROG_TYPE_GHOST_SCHED + (slot))
+#define GT_ATTACH(abi, slot)	\
+	((unsigned int)GHOST_BPF_ATTACH(abi, BPF_GHOST_SCHED_PNT + (slot)))
+
+/* ---- raw programs ---- */
+
+#define I_MOV(dst, val) \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = (dst), .imm = (val) }
+#define I_COPY(dst, src) \
+	{ .code = BPF_ALU64 | BPF_MOV | BPF_X, .dst_reg = (dst), .src_reg = (src) }
+#define I_ADD(dst, val) \
+	{ .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = (dst), .imm = (val) }
+#define I_LOAD(size, dst, src, offset) \
+	{ .code = BPF_LDX | BPF_MEM | (size), .dst_reg = (dst), \
+	  .src_reg = (src), .off = (offset) }
+#define I_STORE(size, dst, offset, src) \
+	{ .code = BPF_STX | BPF_MEM | (size), .dst_reg = (dst), \
+	  .src_reg = (src), .off = (offset) }
+#define I_CALL(id)	{ .code = BPF_JMP | BPF_CALL, .imm = (id) }
+#define I_KFUNC(id) \
+	{ .code = BPF_JMP | BPF_CALL, .src_reg = BPF_PSEUDO_KFUNC_CALL, .imm = (id) }
+#define I_MAP_FD(dst, fd) \
+	{ .code = BPF_LD | BPF_DW | BPF_IMM, .dst_reg = (dst), \
+	  .src_reg = BPF_PSEUDO_MAP_FD, .imm = (fd) }, { 0 }
+#define I_EXIT		{ .code = BPF_JMP | BPF_EXIT }
+
+struct gt_prog {
+	unsigned int type;
+	unsigned int attach;
+	const struct bpf_insn *insns;
+	int n;
+	const char *license;		/* NULL: GPL */
+};
+
+/* The verifier's words of the last gt_prog_load(). */
+extern char gt_log[65536];
+
+int gt_prog_load(const struct gt_prog *p);
+
+/* A program for @slot that returns 0. */
+int gt_prog_zero(enum gt_slot slot, unsigned int abi);
+
+int gt_prog_info(int fd, struct bpf_prog_info *info);
+int gt_link_create(int prog, int target, unsigned int attach, unsigned int flags);
+int gt_link_update(int link, int prog, int old, unsigned int flags);
+int gt_link_detach(int link);
+int gt_map_create(unsigned int type, int key, int value, int max, unsigned int flags);
+
+/* ---- objects ---- */
+
+struct bpf_object;
+
+struct gt_bpf {
+	struct bpf_object *obj;
+	int prog[GT_NSLOTS];
+	int link[GT_NSLOTS];
+	void *shared;			/* the object's .bss */
+	size_t size;
+};
+
+/* Load an object of bpf/, with the maps of @old if there is one. */
+int gt_bpf_probe(struct gt_bpf *b);
+int gt_bpf_fifo(struct gt_bpf *b, struct gt_bpf *old);
+int gt_bpf_tree(struct gt_bpf *b, struct gt_bpf *old);
+int gt_bpf_attach(struct gt_bpf *b, struct gt_enclave *e, enum gt_slot slot);
+void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
+void gt_bpf_close(struct gt_bpf *b);
+
+/* The number after @word in the line of @slot in the enclave's file bpf. */
+long gt_bpf_stat(struct gt_enclave *e, enum gt_slot slot, const char *word);
+
+#endif /* GT_BPF_H */
