@@ -109,10 +109,10 @@ long gt_schedule_all(struct gt_agent *a, void *unused)
 	while (!ret || ret == -ESTALE) {
 		run.agent_barrier = gt_barrier(a->sw);
 		take_messages(&p);
-		/* Others wait for the CPU: let them have it. */
-		sw = gt_flags(a->sw) & GHOST_SW_BOOST_PRIO ? NULL :
-			next_runnable(&p);
-		if (sw) {
+		sw = next_runnable(&p);
+		/* Others wait for the CPU: let them have it for now. */
+		run.run_flags = sw ? RTLA_ON_IDLE : 0;
+		if (sw && !(gt_flags(a->sw) & GHOST_SW_BOOST_PRIO)) {
 			gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
 				.gtid = sw->gtid,
 				.task_barrier = gt_barrier(sw),

@@ -19,8 +19,8 @@
 #define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
 
 #define ROUNDS		3000
-#define CAP_MS		20000
-#define LOST_MS		20000
+#define CAP_MS		12000
+#define LOST_MS		12000
 #define OFTEN		20
 
 #define TASKS		3
@@ -96,14 +96,14 @@ static long schedule_tasks(struct gt_agent *a, void *unused)
 		run.agent_barrier = gt_barrier(a->sw);
 		policy.found += take_messages(&a->e->q);
 		race_delay(&seed);
-		/* With others waiting for the CPU, let them have it. */
-		i = gt_flags(a->sw) & GHOST_SW_BOOST_PRIO ? TASKS : 0;
-		for (; i < TASKS; i++) {
+		for (i = 0; i < TASKS; i++) {
 			turn = (turn + 1) % TASKS;
 			if (policy.task[turn].runnable)
 				break;
 		}
-		if (i < TASKS) {
+		/* Others wait for the CPU: let them have it for now. */
+		run.run_flags = i < TASKS ? RTLA_ON_IDLE : 0;
+		if (i < TASKS && !(gt_flags(a->sw) & GHOST_SW_BOOST_PRIO)) {
 			commit_one(a, turn, run.agent_barrier);
 			continue;
 		}

@@ -262,7 +262,7 @@ TEST_F(race_destroy, against_everything)
 	stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ASSERT_NE(MAP_FAILED, stop);
-	race_start(&self->r, 60, 2 * RACE_MS);
+	race_start(&self->r, 60, RACE_MS);
 	while (race_goes_on(&self->r)) {
 		ASSERT_EQ(0, gt_enclave_create(&e, "1"))
 			TH_LOG("enclave: %s", e.step);
