@@ -67,6 +67,8 @@ static struct {
 	int slot;		/* the descriptor that is closed and opened */
 	int null;
 	uint64_t gtid;
+	int ready;		/* workers that wait for the start */
+	int start;
 	int stop;
 	int wrong;		/* an error that must not be */
 	const char *where;
@@ -102,6 +104,20 @@ static const char *verdict(void)
 static bool met(void)
 {
 	return race.fine >= ENOUGH && race.late >= ENOUGH;
+}
+
+/* All workers at once. */
+static void wait_for_start(void)
+{
+	__atomic_add_fetch(&race.ready, 1, __ATOMIC_RELEASE);
+	while (!load(&race.start))
+		;
+}
+
+static void start_all(int nr)
+{
+	gt_wait_for(load(&race.ready) == nr);
+	store(&race.start, 1);
 }
 
 static void begin_race(struct gt_enclave *e)
@@ -315,6 +331,7 @@ static void *use_enclave(void *unused)
 	char buf[64];
 
 	gt_pin(0, -1);
+	wait_for_start();
 	for (n = 0; !load(&race.stop) && n < 1000; n++) {
 		/* The other thread may be giving the CPU back: EBUSY. */
 		fd = gt_put(cpulist, n & 1 ? "1" : "");
@@ -371,6 +388,7 @@ TEST_F_TIMEOUT(race, destroy_while_used, 90)
 			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
 						    use_enclave, NULL));
 		}
+		start_all(ARRAY_SIZE(threads));
 		gt_sleep_ms(1 + rounds % 50);
 		EXPECT_EQ(0, gt_destroy(&e));
 		gt_sleep_ms(1 + rounds % 20);
@@ -394,8 +412,7 @@ TEST_F_TIMEOUT(race, destroy_while_used, 90)
 static void *destroy_enclave(void *nr)
 {
 	gt_pin(0, (1 + (long)nr) % gt_ncpus());
-	while (!load(&race.stop))
-		;
+	wait_for_start();
 	judge("destroy", gt_put(race.e->ctl, "destroy"), ENODEV, ENODEV);
 	return NULL;
 }
@@ -415,8 +432,7 @@ TEST_F_TIMEOUT(race, destroy_by_several, 60)
 						    destroy_enclave,
 						    (void *)(long)i));
 		}
-		gt_sleep_ms(5);
-		store(&race.stop, 1);
+		start_all(ARRAY_SIZE(threads));
 		for (i = 0; i < ARRAY_SIZE(threads); i++)
 			pthread_join(threads[i], NULL);
 		EXPECT_STREQ("", verdict());
@@ -494,8 +510,7 @@ TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 static void *create_enclave(void *cmd)
 {
 	gt_pin(0, -1);
-	while (!load(&race.stop))
-		;
+	wait_for_start();
 	judge("create", gt_write_file(GT_ROOT "/ctl", cmd), EEXIST, EEXIST);
 	return NULL;
 }
@@ -515,8 +530,7 @@ TEST_F_TIMEOUT(race, create_by_several, 60)
 						    create_enclave,
 						    "create 5900 91"));
 		}
-		gt_sleep_ms(5);
-		store(&race.stop, 1);
+		start_all(ARRAY_SIZE(threads));
 		while (access(GT_ROOT "/enclave_5900", F_OK))
 			met++;
 		for (i = 0; i < ARRAY_SIZE(last); i++) {

@@ -139,9 +139,15 @@ TEST_F(queue, set_default)
 
 TEST_F(queue, closed_default_is_none)
 {
+	struct ghost_ioc_set_default_queue def;
 	struct ghost_status_word *sw;
+	struct gt_queue q;
 
-	gt_queue_close(&self->e.q);
+	/* One that no child has inherited. */
+	ASSERT_EQ(0, gt_queue_create(self->e.ctl, 64, &q));
+	def.fd = q.fd;
+	ASSERT_EQ(0, gt_ioctl(self->e.ctl, GHOST_IOC_SET_DEFAULT_QUEUE, &def));
+	gt_queue_close(&q);
 	/* The barrier runs although nobody listens. */
 	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
 	sw = gt_sw(&self->e, self->t.gtid);
@@ -150,7 +156,6 @@ TEST_F(queue, closed_default_is_none)
 	gt_tell(&self->t, GT_SPIN);
 	EXPECT_TRUE(gt_wait_for(gt_barrier(sw) == 2));
 	/* The first association is done by a successor. */
-	ASSERT_EQ(0, gt_queue_create(self->e.ctl, 64, &self->e.q));
 	EXPECT_EQ(0, gt_assoc(&self->e, self->e.q.fd, self->t.gtid, 2));
 }
 

@@ -129,7 +129,7 @@ TEST_F(successor, walk_over_the_words)
 	kill(t[DEAD].pid, SIGKILL);
 	ASSERT_EQ(0, gt_drive(&agent, 1, &t[DEAD], MSG_TASK_DEAD, NULL));
 	ASSERT_EQ(0, gt_agent_stop(&agent));
-	/* The predecessor ends: its queue goes, and so has the default. */
+	/* The predecessor ends; its queue lives on in children that hold it. */
 	gt_queue_close(&self->e.q);
 	ASSERT_EQ(0, gt_join(&self->e, t[UNHEARD].pid));
 	ASSERT_EQ(0, gt_join(&self->e, t[REJOINED].pid));
