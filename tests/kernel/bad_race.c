@@ -420,11 +420,12 @@ static void *destroy_enclave(void *nr)
 /* One of them does it, and none of those on the way is told off. */
 TEST_F_TIMEOUT(race, destroy_by_several, 60)
 {
-	int rounds, i, both = 0;
+	int64_t end = gt_now_ms() + RACE_MS;
 	struct gt_enclave e;
 	pthread_t threads[3];
+	int i, both = 0;
 
-	for (rounds = 0; rounds < 5 * ENOUGH; rounds++) {
+	while (gt_now_ms() < end) {
 		ASSERT_EQ(0, gt_enclave_bare(&e));
 		begin_race(&e);
 		for (i = 0; i < ARRAY_SIZE(threads); i++) {
@@ -474,6 +475,7 @@ static void become_agent(int id, int ready, int go)
 
 TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 {
+	int64_t end = gt_now_ms() + 2 * RACE_MS;
 	int rounds, killed = 0, to[2], from[2], status;
 	struct gt_enclave e;
 	pid_t pid;
@@ -482,7 +484,7 @@ TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 	ASSERT_EQ(0, gt_set_cpus(&self->e, "\n"));
 	ASSERT_EQ(0, pipe(to));
 	ASSERT_EQ(0, pipe(from));
-	for (rounds = 0; rounds < 2 * ENOUGH; rounds++) {
+	for (rounds = 0; gt_now_ms() < end; rounds++) {
 		ASSERT_EQ(0, gt_enclave_create(&e, "1"))
 			TH_LOG("round %d: %s", rounds, e.step);
 		pid = fork();
@@ -490,7 +492,7 @@ TEST_F_TIMEOUT(race, agents_come_while_destroyed, 60)
 			become_agent(e.id, from[1], to[0]);
 		ASSERT_EQ(1, read(from[0], &c, 1));
 		ASSERT_EQ(1, write(to[1], "x", 1));
-		usleep(rounds * 2000);
+		usleep(rounds % 50 * 2000);
 		EXPECT_EQ(0, gt_destroy(&e));
 		ASSERT_EQ(pid, waitpid(pid, &status, 0));
 		if (WIFSIGNALED(status)) {
@@ -519,11 +521,12 @@ static void *create_enclave(void *cmd)
 TEST_F_TIMEOUT(race, create_by_several, 60)
 {
 	static const char * const last[] = { "wake_on_waker_cpu", "sw_regions" };
-	int rounds, i, met = 0;
+	int64_t end = gt_now_ms() + RACE_MS;
 	char path[64];
 	pthread_t threads[2];
+	int i, met = 0;
 
-	for (rounds = 0; rounds < ENOUGH; rounds++) {
+	while (gt_now_ms() < end) {
 		begin_race(NULL);
 		for (i = 0; i < ARRAY_SIZE(threads); i++) {
 			ASSERT_EQ(0, pthread_create(&threads[i], NULL,
