@@ -302,6 +302,28 @@ TEST(own_helpers)
 		}
 }
 
+/* Memory is checked by its size: more than is there is refused. */
+TEST(memory_of_helpers)
+{
+	static const int id[] = { 3005, 3006 };
+	int slot, i, size;
+
+	for (slot = 0; slot < GT_NSLOTS; slot++)
+		for (i = 0; i < LEN(id); i++)
+			for (size = -8; size <= 32; size += 8) {
+				struct bpf_insn insns[] = {
+					I_MOV(1, 0), I_COPY(2, 10), I_ADD(2, -16),
+					I_MOV(3, size), I_CALL(id[i]), I_MOV(0, 0),
+					I_EXIT,
+				};
+				bool ok = size > 0 && size <= 16;
+
+				EXPECT_EQ(ok, !try_load(slot, insns, LEN(insns)))
+					TH_LOG("%d, %d bytes: %s", id[i], size,
+					       gt_log);
+			}
+}
+
 /* sync_commit wants a dynptr, not a number; the rest does not exist. */
 TEST(helpers_refused)
 {
@@ -454,6 +476,27 @@ TEST(kfuncs)
 	id = btf__find_by_name_kind(btf, "bpf_wq_start", BTF_KIND_FUNC);
 	EXPECT_NE(0, try_kfunc(BPF_PROG_TYPE_SCHED_CLS, 0, id));
 	EXPECT_FALSE(not_allowed()) TH_LOG("%s", gt_log);
+	btf__free(btf);
+}
+
+/* A status word needs 32 bytes of memory. */
+TEST(memory_of_kfuncs)
+{
+	struct btf *btf = btf__load_vmlinux_btf();
+	int id, size;
+
+	ASSERT_NE(NULL, btf);
+	id = btf__find_by_name_kind(btf, "bpf_ghost_status_word", BTF_KIND_FUNC);
+	ASSERT_LT(0, id);
+	for (size = 8; size <= 40; size += 8) {
+		struct bpf_insn insns[] = {
+			I_MOV(1, 0), I_COPY(2, 10), I_ADD(2, -size),
+			I_KFUNC(id), I_MOV(0, 0), I_EXIT,
+		};
+
+		EXPECT_EQ(size >= 32, !try_load(GT_SCHED, insns, LEN(insns)))
+			TH_LOG("%d bytes: %s", size, gt_log);
+	}
 	btf__free(btf);
 }
 
