@@ -3,14 +3,17 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -403,6 +406,81 @@ TEST_F(fallback, destroyed)
 	ASSERT_TRUE(gt_gone(&self->e));
 	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
 	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+static struct {
+	uint32_t word;
+	uint32_t go;
+} *pi;
+
+static long pi_futex(int op)
+{
+	return syscall(SYS_futex, &pi->word, op, 0, NULL, NULL, 0);
+}
+
+static long hold_and_spin(long arg)
+{
+	pi_futex(FUTEX_LOCK_PI);
+	while (!__atomic_load_n(&pi->go, __ATOMIC_ACQUIRE))
+		;
+	pi_futex(FUTEX_UNLOCK_PI);
+	for (;;)
+		;
+	return 0;
+}
+
+/* Field 18 of stat: below 0 it is real-time. */
+static long prio_of(pid_t pid)
+{
+	char path[64], buf[512], *p;
+	int i;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
+		return 0;
+	p = strrchr(buf, ')') + 1;
+	for (i = 3; i < 18; i++)
+		p = strchr(p + 1, ' ');
+	return atol(p);
+}
+
+/* A lent member is boosted, and is lent again when that ends. */
+TEST_F(fallback, boost)
+{
+	struct sched_param rt = { .sched_priority = 1 };
+	struct gt_task t = { 0 };
+	uint64_t before;
+	pid_t waiter;
+	int status;
+
+	pi = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+		  -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)pi);
+	ASSERT_EQ(0, gt_task_start(&t));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &t, NULL));
+	gt_tell_call(&t, hold_and_spin, 0);
+	ASSERT_TRUE(gt_wait_for(__atomic_load_n(&pi->word, __ATOMIC_ACQUIRE)));
+	waiter = fork();
+	ASSERT_LE(0, waiter);
+	if (!waiter) {
+		if (sched_setscheduler(0, SCHED_FIFO, &rt) ||
+		    pi_futex(FUTEX_LOCK_PI) || pi_futex(FUTEX_UNLOCK_PI))
+			_exit(1);
+		_exit(0);
+	}
+	EXPECT_TRUE(gt_wait_for(prio_of(t.pid) < 0)) TH_LOG("not boosted");
+	EXPECT_FALSE(runnable(&self->e, &t));
+	__atomic_store_n(&pi->go, 1, __ATOMIC_RELEASE);
+	ASSERT_EQ(waiter, waitpid(waiter, &status, 0));
+	EXPECT_EQ(0, status);
+	EXPECT_TRUE(gt_wait_for(prio_of(t.pid) > 0));
+	EXPECT_TRUE(gt_wait_for(!runnable(&self->e, &t)));
+	before = ticks_of(t.pid);
+	EXPECT_TRUE(gt_wait_for(ticks_of(t.pid) != before));
+	EXPECT_EQ(SCHED_GHOST, gt_policy(t.pid));
+	gt_queue_consume(&self->e.q);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_task_end(&t);
 }
 
 /* Nobody waits, so no limit is hit. */
