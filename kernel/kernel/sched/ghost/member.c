@@ -28,6 +28,7 @@ static atomic64_t gtid_seq;
  * that its chains grow long find no room in it.
  *
  * Context: process; serialised by the creation of enclaves.
+ * Return: 0 or -ENOMEM.
  */
 int ghost_members_init(void)
 {
