@@ -75,8 +75,8 @@ kernel: deps
 	@scripts/build-kernel.sh --variant $(VARIANT)
 
 user: kernel $(BUILD)/user/bin/demo-sleepers
-	@$(MAKE) --no-print-directory -C userspace O=$(BUILD)/user
-	@$(MAKE) --no-print-directory -C tests O=$(BUILD)/user
+	@$(MAKE) --no-print-directory -j$$(nproc) -C userspace O=$(BUILD)/user
+	@$(MAKE) --no-print-directory -j$$(nproc) -C tests O=$(BUILD)/user
 
 $(BUILD)/user/bin/demo-sleepers: qemu/demo-sleepers.c | deps
 	@mkdir -p $(@D)
