@@ -63,8 +63,6 @@ tests/kernel/gt_bpf\.h	COMPLEX_MACRO
 tests/kernel/gt_bpf\.c	AVOID_EXTERNS
 # What the kernel gives to BPF programs is declared so
 (userspace/include/ghost/bpf|tests/kernel/bpf/tree)\.h	AVOID_EXTERNS
-# The name of a member
-kernel/sched/ghost/ghost\.h	MACRO_ARG_PRECEDENCE
 # Macros of one test, which get plain names
 tests/.*	MACRO_ARG_REUSE
 # The name of a field cannot be put into parentheses

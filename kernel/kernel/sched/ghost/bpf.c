@@ -146,7 +146,7 @@ static u32 run(struct ghost_bpf_run *r, enum ghost_bpf_slot slot,
 	lockdep_assert_irqs_disabled();
 	r->outer = __this_cpu_read(ghost_bpf_running);
 	__this_cpu_write(ghost_bpf_running, r);
-	ghost_bpf_count(r->e, runs[slot]);
+	ghost_bpf_count(&r->e->bpf_stats->runs[slot]);
 	rcu_read_lock();
 	ret = bpf_prog_run(prog, ctx);
 	rcu_read_unlock();
@@ -205,7 +205,7 @@ bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
 	ctx->type = type;
 	if (!run_msg(e, prog, p, ctx))
 		return false;
-	ghost_bpf_count(e, dropped);
+	ghost_bpf_count(&e->bpf_stats->dropped);
 	return true;
 }
 
@@ -255,7 +255,7 @@ int ghost_bpf_select_rq(struct ghost_enclave *e, struct bpf_prog *prog,
 	    (ret == cpu || !is_migration_disabled(p)))
 		return ret;
 	if (ret >= 0)
-		ghost_bpf_count(e, refused);
+		ghost_bpf_count(&e->bpf_stats->refused);
 	return -1;
 }
 

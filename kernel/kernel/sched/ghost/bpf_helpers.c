@@ -103,7 +103,7 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	}
 	ret = check_run(r, p, barrier, run_flags);
 	if (ret) {
-		ghost_bpf_count(r->e, failed);
+		ghost_bpf_count(&r->e->bpf_stats->failed);
 		ghost_bpf_latch_failure(r->e, p, -ret);
 		goto unlock;
 	}
@@ -112,7 +112,7 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	/* A sync group that failed before is not the business of this task. */
 	if (READ_ONCE(r->rq->ghost.rendezvous) > 0)
 		WRITE_ONCE(r->rq->ghost.rendezvous, 0);
-	ghost_bpf_count(r->e, latched);
+	ghost_bpf_count(&r->e->bpf_stats->latched);
 unlock:
 	unlock_rq_of(r, src);
 	return ret;

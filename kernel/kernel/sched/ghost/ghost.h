@@ -456,7 +456,11 @@ static inline struct bpf_prog *ghost_bpf_prog(struct ghost_enclave *e,
 	return rcu_dereference_sched(e->bpf[slot]);
 }
 
-#define ghost_bpf_count(e, what)	this_cpu_inc((e)->bpf_stats->what)
+/* Count in this CPU's share of a struct ghost_bpf_stats. */
+static inline void ghost_bpf_count(u64 __percpu *what)
+{
+	this_cpu_inc(*what);
+}
 
 /* bpf_helpers.c */
 const struct bpf_func_proto *

@@ -26,6 +26,7 @@ static void note_lost(struct task_struct *p)
 static bool deliver(struct task_struct *p, u16 type, const void *payload,
 		    u16 size, enum ghost_view view)
 {
+	const u16 new_size = sizeof(struct ghost_msg_payload_task_new);
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
 	struct bpf_ghost_msg m;
@@ -33,7 +34,7 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 
 	if (!p->ghost.queue || p->ghost.gate) {
 		if (prog && !p->ghost.gate)
-			ghost_bpf_count(e, unqueued);
+			ghost_bpf_count(&e->bpf_stats->unqueued);
 		return false;
 	}
 	if (prog) {
@@ -53,8 +54,7 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 		if (!(p->ghost.flags & GHOST_TF_LOST) || view == GHOST_VIEW_GONE)
 			return false;
 		/* The program sees this one, too: only if it does not fail again. */
-		if (prog && !ghost_queue_has_room(p->ghost.queue,
-			sizeof(struct ghost_msg_payload_task_new)))
+		if (prog && !ghost_queue_has_room(p->ghost.queue, new_size))
 			return false;
 		if (type != MSG_TASK_ON_CPU &&
 		    ghost_msg_new(p, view != GHOST_VIEW_BLOCKED &&
@@ -66,7 +66,7 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 	if (!ghost_queue_produce(p->ghost.queue, queued_type, p->ghost.barrier,
 				 payload, size)) {
 		if (prog)
-			ghost_bpf_count(e, overflow);
+			ghost_bpf_count(&e->bpf_stats->overflow);
 		if (view != GHOST_VIEW_GONE)
 			note_lost(p);
 		return false;
