@@ -425,7 +425,7 @@ __bpf_kfunc_end_defs();
 /* For programs of our types only. */
 BTF_KFUNCS_START(ghost_kfunc_ids)
 BTF_ID_FLAGS(func, bpf_ghost_destroy_enclave)
-BTF_ID_FLAGS(func, bpf_ghost_status_word)
+BTF_ID_FLAGS(func, bpf_ghost_status_word, KF_TRUSTED_ARGS)
 BTF_ID_FLAGS(func, bpf_obj_new_impl, KF_ACQUIRE | KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_obj_drop_impl, KF_RELEASE)
 BTF_ID_FLAGS(func, bpf_refcount_acquire_impl, KF_ACQUIRE | KF_RET_NULL | KF_RCU)
