@@ -116,7 +116,7 @@ TEST_F(settings, tunables_are_listed)
 			EXPECT_LT(strcmp(last->name, t->name), 0);
 		last = t;
 	}
-	EXPECT_EQ(i, 10);
+	EXPECT_EQ(i, 11);
 	EXPECT_EQ(ghost_tunable_at(-1), NULL);
 	EXPECT_EQ(ghost_tunable_find("ctl"), NULL);
 	EXPECT_EQ(ghost_tunable_find("runnable_timeout")->unit, GHOST_UNIT_MS);

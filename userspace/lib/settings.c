@@ -15,6 +15,8 @@ static const struct ghost_tunable tunables[] = {
 	  "messages when other classes want a CPU, or no more" },
 	{ "deliver_ticks", GHOST_UNIT_SWITCH,
 	  "a message a tick that hits a task or an agent" },
+	{ "fallback", GHOST_UNIT_SWITCH,
+	  "tasks run as normal threads while no agent can run" },
 	{ "honor_affinity", GHOST_UNIT_SWITCH,
 	  "no task runs where its affinity forbids it" },
 	{ "live_dangerously", GHOST_UNIT_SWITCH,
