@@ -369,6 +369,65 @@ VALUE(GHOST_QUEUE_VERSION, 0);
 VALUE(GHOST_TXN_VERSION, 0);
 VALUE(GHOST_FS_MAGIC, 0xBAD1DEA2);
 
+/* contexts of BPF programs */
+SIZE(struct bpf_ghost_msg, 64, 8);
+static_assert(offsetof(struct bpf_ghost_msg, newt) == 0 &&
+	      sizeof(((struct bpf_ghost_msg *)0)->newt) == 48, "payload");
+FIELD(struct bpf_ghost_msg, type, 48, 2);
+FIELD(struct bpf_ghost_msg, seqnum, 52, 4);
+FIELD(struct bpf_ghost_msg, pref_cpu, 56, 4);
+IS_SIGNED(struct bpf_ghost_msg, pref_cpu);
+SIZE(struct bpf_ghost_sched, 16, 8);
+FIELD(struct bpf_ghost_sched, agent_on_rq, 0, 1);
+FIELD(struct bpf_ghost_sched, agent_runnable, 1, 1);
+FIELD(struct bpf_ghost_sched, might_yield, 2, 1);
+FIELD(struct bpf_ghost_sched, dont_idle, 3, 1);
+FIELD(struct bpf_ghost_sched, must_resched, 4, 1);
+FIELD(struct bpf_ghost_sched, next_gtid, 8, 8);
+SIZE(struct bpf_ghost_select_rq, 32, 8);
+FIELD(struct bpf_ghost_select_rq, gtid, 0, 8);
+FIELD(struct bpf_ghost_select_rq, task_cpu, 8, 4);
+FIELD(struct bpf_ghost_select_rq, waker_cpu, 12, 4);
+FIELD(struct bpf_ghost_select_rq, sd_flag, 16, 4);
+FIELD(struct bpf_ghost_select_rq, wake_flags, 20, 4);
+FIELD(struct bpf_ghost_select_rq, skip_ttwu_queue, 24, 1);
+SIZE(struct bpf_ghost_halt_poll, 4, 4);
+FIELD(struct bpf_ghost_halt_poll, type, 0, 4);
+SIZE(struct bpf_sync_commit_args, 48, 8);
+FIELD(struct bpf_sync_commit_args, cpus, 0, 8);
+FIELD(struct bpf_sync_commit_args, gtids, 8, 16);
+FIELD(struct bpf_sync_commit_args, task_barriers, 24, 8);
+FIELD(struct bpf_sync_commit_args, run_flags, 32, 8);
+FIELD(struct bpf_sync_commit_args, commit_flags, 40, 8);
+
+VALUE(BPF_PROG_TYPE_GHOST_SCHED, 1000);
+VALUE(BPF_PROG_TYPE_GHOST_MSG, 1001);
+VALUE(BPF_PROG_TYPE_GHOST_SELECT_RQ, 1002);
+VALUE(BPF_PROG_TYPE_GHOST_HALT_POLL, 1003);
+VALUE(BPF_GHOST_SCHED_PNT, 2000);
+VALUE(BPF_GHOST_MSG_SEND, 2001);
+VALUE(BPF_GHOST_SELECT_RQ, 2002);
+VALUE(BPF_GHOST_HALT_POLL, 2003);
+VALUE(GHOST_BPF_ATTACH(91, BPF_GHOST_SCHED_PNT), 91 << 16 | 2000);
+VALUE(BPF_FUNC_ghost_wake_agent, 3000);
+VALUE(BPF_FUNC_ghost_run_gtid, 3001);
+VALUE(BPF_FUNC_ghost_resched_cpu2, 3003);
+VALUE(BPF_FUNC_ghost_sync_commit, 3004);
+VALUE(BPF_FUNC_ghost_get_affinity, 3005);
+VALUE(BPF_FUNC_ghost_get_comm, 3006);
+VALUE(RESCHED_ANY_CLASS, 0x1);
+VALUE(RESCHED_GHOST_CLASS, 0x2);
+VALUE(RESCHED_IDLE_CLASS, 0x4);
+VALUE(RESCHED_OTHER_CLASS, 0x8);
+VALUE(SET_MUST_RESCHED, 0x10);
+VALUE(WAKE_AGENT, 0x20);
+VALUE(GHOST_PREF_CPU_NONE, -1);
+VALUE(GHOST_PREF_CPU_NO_WAKEUP, -2);
+VALUE(GHOST_HALT_POLL_PREPARE, 0);
+VALUE(GHOST_HALT_POLL_CONTINUE, 1);
+VALUE(GHOST_HALT_POLL_END, 2);
+VALUE(BPF_SYNC_COMMIT_MAX_CPUS, 2);
+
 #ifndef ABI_LAYOUT_ONLY
 #include <stdio.h>
 
