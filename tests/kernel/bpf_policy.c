@@ -18,8 +18,9 @@
 #include "gt_bpf.h"
 #include "bpf/fifo.h"
 
-#define NTASKS	24
-#define ROUNDS	40
+#define NTASKS	12
+#define ROUNDS	20
+#define END_MS	40000			/* by then all tasks have ended */
 
 static struct gt_agent agents[9];
 
@@ -173,7 +174,7 @@ static void say(struct __test_metadata *_metadata, FIXTURE_DATA(policy) *self)
 TEST_F_TIMEOUT(policy, storm, 120)
 {
 	ASSERT_EQ(0, start(self, ROUNDS));
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	EXPECT_EQ(NTASKS * ROUNDS, progress(self));
 	EXPECT_EQ(0, self->f->full);
 	EXPECT_LT(0, self->f->latched);
@@ -205,7 +206,7 @@ TEST_F_TIMEOUT(policy, replaced_under_load, 120)
 			EXPECT_TRUE(gt_wait_for(progress(self) > before));
 		}
 	}
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	say(_metadata, self);
 	gt_bpf_close(&next);
 }
@@ -225,7 +226,7 @@ TEST_F_TIMEOUT(policy, detached_under_load, 120)
 			ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, slot)) { }
 		ASSERT_LT(0, gt_put(self->e.ctl, "discover tasks"));
 	}
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	say(_metadata, self);
 }
 
@@ -266,7 +267,7 @@ TEST_F_TIMEOUT(policy, destroyed_under_load, 120)
 	before = progress(self);
 	EXPECT_TRUE(gt_wait_for(progress(self) > before + NTASKS));
 	EXPECT_LE(0, gt_put(self->e.ctl, "destroy"));
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	end_hosts(self, host);
 }
 
@@ -288,7 +289,7 @@ TEST_F_TIMEOUT(policy, death_of_the_agents, 120)
 			ASSERT_LT(0, host[cpu]);
 		}
 	}
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	end_hosts(self, host);
 	say(_metadata, self);
 }
@@ -307,7 +308,7 @@ TEST_F_TIMEOUT(policy, agents_come_and_go, 120)
 			ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu,
 						    -1)) { }
 	}
-	EXPECT_EQ(0, finish(self, 90000));
+	EXPECT_EQ(0, finish(self, END_MS));
 	say(_metadata, self);
 }
 
