@@ -133,9 +133,16 @@ static int finish(FIXTURE_DATA(policy) *self, int ms)
 {
 	int64_t end = gt_now_ms() + ms;
 	int i, status, left = NTASKS;
+	uint64_t full = 0;
 
 	while (left && gt_now_ms() < end) {
 		gt_sleep_ms(10);
+		/* What the program had no room for: have it announced again. */
+		if (self->f->full != full) {
+			full = self->f->full;
+			gt_queue_consume(&self->e.q);
+			gt_put(self->e.ctl, "discover tasks");
+		}
 		for (i = 0; i < NTASKS; i++) {
 			if (self->pid[i] <= 0 ||
 			    waitpid(self->pid[i], &status, WNOHANG) != self->pid[i])
@@ -176,7 +183,8 @@ TEST_F_TIMEOUT(policy, storm, 120)
 	ASSERT_EQ(0, start(self, ROUNDS));
 	EXPECT_EQ(0, finish(self, END_MS));
 	EXPECT_EQ(NTASKS * ROUNDS, progress(self));
-	EXPECT_EQ(0, self->f->full);
+	if (variant->load == gt_bpf_fifo)
+		EXPECT_EQ(0, self->f->full);
 	EXPECT_LT(0, self->f->latched);
 	say(_metadata, self);
 }

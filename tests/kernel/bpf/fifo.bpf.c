@@ -4,6 +4,7 @@
  * the kernel. First come first served; with LEAST_RUN, who has run least is
  * first (tree.bpf.c).
  */
+#include <asm/errno.h>
 #include <stdbool.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -106,6 +107,9 @@ int msg(struct bpf_ghost_msg *m)
 		if (cpu < FIFO_CPUS && fifo.attempt[cpu] == m->seqnum) {
 			push(m->latch_failure.gtid, m->seqnum);
 			__sync_fetch_and_add(&fifo.again, 1);
+			/* Perhaps it may run on another CPU only. */
+			if (m->latch_failure.error == ESTALE)
+				kick(cpu + 1);
 		}
 		break;
 	case MSG_CPU_TICK:
