@@ -18,7 +18,7 @@
 #   --variant NAME   kernel variant (default)
 #   --reps N         repetitions (5)
 #   --tasks N        tasks in the enclave in the last step of "scale" (6000);
-#                    60000 takes a guest of 4 GB some minutes
+#                    60000 takes a guest of 4 GB
 #   --boots "NAME ..."  only these: single pair batch scale memory memory9
 #   --icount-only    only pipe, fork and tick in instructions, under EEVDF: what
 #                    a kernel costs that has SCHED_GHOST but does not use it;
