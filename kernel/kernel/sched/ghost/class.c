@@ -16,7 +16,11 @@
 #include <trace/events/ghost.h>
 #include "ghost.h"
 
-DEFINE_STATIC_KEY_FALSE(ghost_key);
+/*
+ * On while there is an enclave, and a minute longer: to switch it patches code
+ * under the feet of all CPUs, and where one enclave ends another often begins.
+ */
+DEFINE_STATIC_KEY_DEFERRED_FALSE(ghost_key, 60 * HZ);
 
 /* Core scheduling keeps its picks while this number stands. rq lock held. */
 static void core_pick_again(struct rq *rq)

@@ -65,7 +65,7 @@ static void enclave_free_work(struct work_struct *work)
 	list_for_each_entry_safe(r, tmp, &e->regions, list)
 		ghost_region_free(r);
 	enclave_free(e);
-	static_branch_dec(&ghost_key);
+	static_branch_slow_dec_deferred(&ghost_key);
 }
 
 static void enclave_release(struct kref *ref)
@@ -493,7 +493,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 		if (!e->txn_page[cpu])
 			goto fail;
 	}
-	static_branch_inc(&ghost_key);
+	static_branch_deferred_inc(&ghost_key);
 	ghost_watchdog_start(e);
 	trace_ghost_enclave_create(id, abi);
 	return e;

@@ -6,7 +6,7 @@
 #define _KERNEL_SCHED_GHOST_RQ_H
 
 #include <linux/irq_work.h>
-#include <linux/jump_label.h>
+#include <linux/jump_label_ratelimit.h>
 
 #ifdef CONFIG_SCHED_CLASS_GHOST
 
@@ -83,8 +83,8 @@ struct ghost_rq {
 extern const struct sched_class ghost_agent_sched_class;
 extern const struct sched_class ghost_sched_class;
 
-DECLARE_STATIC_KEY_FALSE(ghost_key);
-#define ghost_enabled()		static_branch_unlikely(&ghost_key)
+extern struct static_key_false_deferred ghost_key;
+#define ghost_enabled()		static_branch_unlikely(&ghost_key.key)
 
 static __always_inline bool ghost_policy(int policy)
 {
