@@ -76,6 +76,24 @@ static bool barrier_stands(struct gt_enclave *e, struct gt_task *t)
 	return gt_barrier(sw_of(e, t)) == before;
 }
 
+/* Joins, and gives the kernel time to lend it. */
+static int join_asleep(FIXTURE_DATA(fallback) *self)
+{
+	int ret = gt_join_asleep(&self->e, &self->t, NULL);
+
+	gt_sleep_ms(100);
+	return ret;
+}
+
+/* It runs, so it is lent; if it woke up before it was, that was told. */
+static void pass_wakeup(FIXTURE_DATA(fallback) *self)
+{
+	struct gt_msg m;
+
+	while (!gt_next(&self->e.q, self->t.gtid, 0, &m))
+		;
+}
+
 #define EXPECT_NEXT(want) do {						\
 	struct gt_msg __m = { 0 };					\
 									\
@@ -141,7 +159,7 @@ TEST_F(fallback, no_agent_yet)
 TEST_F(fallback, turned_on_and_off)
 {
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "0"));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
@@ -157,7 +175,7 @@ TEST_F(fallback, turned_on_and_off)
 /* Ends when the first agent has joined, so that discovery finds rest. */
 TEST_F(fallback, ends_with_the_first_agent)
 {
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
@@ -175,7 +193,7 @@ TEST_F(fallback, begins_with_the_last_agent)
 	struct gt_msg m;
 
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(0, gt_agent_stop(&agent));
@@ -194,7 +212,7 @@ TEST_F(fallback, one_of_two_agents)
 	ASSERT_EQ(0, gt_set_cpus(&self->e, "1-2"));
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	ASSERT_EQ(0, gt_agent_start(&other, &self->e, 2, -1));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_agent_stop(&other));
 	EXPECT_TRUE(gt_stands(&self->t));
@@ -208,7 +226,7 @@ TEST_F(fallback, running_and_latched)
 
 	ASSERT_EQ(0, gt_task_start(&other));
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &other, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &other, NULL));
@@ -231,7 +249,7 @@ TEST_F(fallback, stopped_agent)
 {
 	self->host = gt_host_start(&self->e, 1, NULL, NULL);
 	ASSERT_LT(0, self->host);
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(0, kill(self->host, SIGSTOP));
@@ -253,7 +271,7 @@ TEST_F(fallback, frozen_agent)
 	ASSERT_LT(0, self->host);
 	snprintf(pid, sizeof(pid), "%d", self->host);
 	ASSERT_LT(0, gt_write_file(CGROUP "/cgroup.procs", pid));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(1, gt_write_file(CGROUP "/cgroup.freeze", "1"));
@@ -266,7 +284,7 @@ TEST_F(fallback, frozen_agent)
 
 TEST_F(fallback, asleep)
 {
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	EXPECT_NO_MORE();
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	EXPECT_NO_MORE();
@@ -327,23 +345,15 @@ TEST_F(fallback, death)
 {
 	struct ghost_sw_info info;
 
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_sw_info(&self->e, GHOST_TASK, self->t.gtid, &info));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
+	pass_wakeup(self);
 	kill(self->t.pid, SIGKILL);
 	EXPECT_NEXT(MSG_TASK_DEAD);
 	EXPECT_TRUE(gt_flags(gt_sw_at(&self->e, info)) & GHOST_SW_F_CANFREE);
 	EXPECT_EQ(0, gt_sw_free(&self->e, info));
-}
-
-/* It runs, so it is lent; if it woke up before it was, that was told. */
-static void pass_wakeup(FIXTURE_DATA(fallback) *self)
-{
-	struct gt_msg m;
-
-	while (!gt_next(&self->e.q, self->t.gtid, 0, &m))
-		;
 }
 
 TEST_F(fallback, departure_and_return)
@@ -351,7 +361,7 @@ TEST_F(fallback, departure_and_return)
 	struct sched_param param = { 0 };
 	struct ghost_sw_info info;
 
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_sw_info(&self->e, GHOST_TASK, self->t.gtid, &info));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
@@ -370,7 +380,7 @@ TEST_F(fallback, nice_affinity_and_policy)
 {
 	struct sched_param param = { 0 };
 
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
 	pass_wakeup(self);
@@ -394,7 +404,7 @@ TEST_F(fallback, commit_is_stale)
 
 	self->host = gt_host_start(&self->e, 1, NULL, NULL);
 	ASSERT_LT(0, self->host);
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, kill(self->host, SIGSTOP));
 	ASSERT_TRUE(gt_spins(&self->t));
@@ -410,7 +420,7 @@ TEST_F(fallback, commit_is_stale)
 
 TEST_F(fallback, destroyed)
 {
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
 	ASSERT_EQ(0, gt_destroy(&self->e));
@@ -498,7 +508,7 @@ TEST_F(fallback, boost)
 TEST_F(fallback, timeout_does_not_strike)
 {
 	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, join_asleep(self));
 	gt_tell(&self->t, GT_SPIN);
 	gt_sleep_ms(1500);
 	EXPECT_EQ(0, access(self->e.dir, F_OK));

@@ -306,7 +306,13 @@ TEST_F(race_destroy, against_everything)
 		store(stop, 1);
 		for (i = 0; i < TASKS; i++) {
 			ASSERT_TRUE(gt_wait_for(gt_policy(self->t[i].pid) ==
-						SCHED_OTHER));
+						SCHED_OTHER)) {
+				char path[64], text[512] = "";
+				snprintf(path, sizeof(path), "/proc/%d/stat", self->t[i].pid);
+				FILE *f = fopen(path, "r");
+				if (f) { fgets(text, sizeof(text), f); fclose(f); }
+				TH_LOG("task %d: policy %d: %s", i, gt_policy(self->t[i].pid), text);
+			}
 			ASSERT_TRUE(goes_on(&self->t[i]))
 				TH_LOG("task %d is lost", i);
 		}

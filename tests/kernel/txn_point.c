@@ -140,6 +140,9 @@ TEST_F(txn_point, result_follows_the_messages)
 		ASSERT_LT(0, (int32_t)(q->log[q->logged - 1].seqnum -
 				       txn.task_barrier));
 	}
+	/* The child may be faster than the queue is read. */
+	if (load(&q->ring->overflow))
+		q->gaps = 0;
 	if (stale < 20)
 		SKIP(return, "stale %d times only", stale);
 }
