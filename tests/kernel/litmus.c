@@ -13,7 +13,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -39,7 +38,7 @@ static struct gt_agent agent;		/* of CPU 1 */
 enum park { BY_RUN, BY_NULL, BY_IDLE };
 
 /* How news are made; all but NICE and TIMER leave them in user memory. */
-enum news { NICE, TIMER, PING, CALL, LIST, SIGNAL };
+enum news { NICE, TIMER, PING, CALL, LIST };
 
 struct producer {
 	enum news news;
@@ -100,37 +99,19 @@ static bool look(struct gt_agent *a)
 	return any;
 }
 
-/*
- * A signal steps no barrier, so one that comes before the system call would be
- * forgotten: its handler spoils the barrier that the agent is about to park
- * with. One that comes later is the kernel's affair.
- */
-static volatile sig_atomic_t signalled;
-static struct ghost_ioc_run run;
-
-static void on_signal(int sig)
-{
-	signalled = 1;
-	run.agent_barrier = ~run.agent_barrier;
-	agent.e->cpu[1].txn.agent_barrier = run.agent_barrier;
-}
-
 /* 0: it has parked and was woken; -ESTALE; else an error. */
 static int park(struct gt_agent *a, enum park how, uint32_t barrier)
 {
+	struct ghost_ioc_run run = { .run_cpu = a->cpu, .agent_barrier = barrier };
 	int ret;
 
-	run.run_cpu = a->cpu;
-	store(&run.agent_barrier, barrier);
 	if (how == BY_RUN)
-		return signalled ? -ESTALE : gt_run(a->e, &run);
+		return gt_run(a->e, &run);
 	gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
 		.gtid = how == BY_NULL ? GHOST_NULL_GTID : GHOST_IDLE_GTID,
 		.agent_barrier = barrier,
 		.commit_flags = COMMIT_AT_TXN_COMMIT | ALLOW_TASK_ONCPU,
 	});
-	if (signalled)
-		return -ESTALE;
 	ret = gt_txn_ioctl(a->e, 1ULL << a->cpu);
 	if (ret)
 		return ret;
@@ -160,7 +141,6 @@ static long keep_parking(struct gt_agent *a, void *arg)
 			met.back++;
 		last = barrier;
 		was_stale = false;
-		signalled = 0;
 		if (look(a)) {
 			met.found++;
 			continue;
@@ -168,7 +148,7 @@ static long keep_parking(struct gt_agent *a, void *arg)
 		race_delay(&seed);
 		ret = park(a, how, barrier);
 		if (ret == -ESTALE) {
-			was_stale = !signalled;
+			was_stale = true;
 			met.stale++;
 		} else if (ret) {
 			return ret;
@@ -213,8 +193,6 @@ static int make_news(struct producer *p)
 		return gt_txn_ioctl(p->e, 2);
 	case LIST:
 		return gt_ioctl(p->e->ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &list);
-	case SIGNAL:
-		return -pthread_kill(agent.thread, SIGUSR1);
 	}
 	return -EINVAL;
 }
@@ -288,7 +266,6 @@ FIXTURE_SETUP(litmus)
 		producers[i].timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 		ASSERT_LE(0, producers[i].timer);
 	}
-	signal(SIGUSR1, on_signal);
 }
 
 FIXTURE_TEARDOWN(litmus)
@@ -431,11 +408,6 @@ TEST_F(litmus, all_at_once)
 	}
 	STOP_AGENT();
 	VERDICT();
-}
-
-TEST_F(litmus, signal)
-{
-	ALONE(SIGNAL);
 }
 
 TEST_HARNESS_MAIN

@@ -202,6 +202,8 @@ static void *use_on(void *arg)
 	return NULL;
 }
 
+static uint32_t *stop;		/* shared with the tasks */
+
 FIXTURE(race_destroy) {
 	struct gt_task t[TASKS], comer;
 	struct race r;
@@ -215,6 +217,9 @@ FIXTURE_SETUP(race_destroy)
 	/* Mappings of the test are faulted in one by one. */
 	ASSERT_EQ(0, munlockall());
 	signal(SIGBUS, bus_error);
+	stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
+		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, stop);
 	for (i = 0; i < TASKS; i++)
 		ASSERT_EQ(0, gt_task_start(&self->t[i]));
 	ASSERT_EQ(0, gt_task_start(&self->comer));
@@ -255,13 +260,10 @@ TEST_F(race_destroy, against_everything)
 		[ARRAY_SIZE(users)] = { .name = "policy at work", .wanted = OFTEN },
 	};
 	struct gt_enclave e;
-	uint32_t *stop, done;
+	uint32_t done;
 	pid_t host;
 	int i;
 
-	stop = mmap(NULL, sizeof(*stop), PROT_READ | PROT_WRITE,
-		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, stop);
 	race_start(&self->r, 60, RACE_MS);
 	while (race_goes_on(&self->r)) {
 		ASSERT_EQ(0, gt_enclave_create(&e, "1"))
@@ -306,13 +308,7 @@ TEST_F(race_destroy, against_everything)
 		store(stop, 1);
 		for (i = 0; i < TASKS; i++) {
 			ASSERT_TRUE(gt_wait_for(gt_policy(self->t[i].pid) ==
-						SCHED_OTHER)) {
-				char path[64], text[512] = "";
-				snprintf(path, sizeof(path), "/proc/%d/stat", self->t[i].pid);
-				FILE *f = fopen(path, "r");
-				if (f) { fgets(text, sizeof(text), f); fclose(f); }
-				TH_LOG("task %d: policy %d: %s", i, gt_policy(self->t[i].pid), text);
-			}
+						SCHED_OTHER));
 			ASSERT_TRUE(goes_on(&self->t[i]))
 				TH_LOG("task %d is lost", i);
 		}
