@@ -465,6 +465,8 @@ static inline void ghost_bpf_count(u64 __percpu *what)
 /* bpf_helpers.c */
 const struct bpf_func_proto *
 ghost_bpf_func_proto(enum bpf_func_id id, const struct bpf_prog *prog);
+void bpf_ghost_destroy_enclave(int code);
+int bpf_ghost_status_word(s64 gtid, struct ghost_status_word *out);
 
 /* agent.c */
 int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd);
