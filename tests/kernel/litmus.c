@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -38,7 +39,7 @@ static struct gt_agent agent;		/* of CPU 1 */
 enum park { BY_RUN, BY_NULL, BY_IDLE };
 
 /* How news are made; all but NICE and TIMER leave them in user memory. */
-enum news { NICE, TIMER, PING, CALL, LIST };
+enum news { NICE, TIMER, PING, CALL, LIST, SIGNAL };
 
 struct producer {
 	enum news news;
@@ -99,19 +100,40 @@ static bool look(struct gt_agent *a)
 	return any;
 }
 
+/*
+ * A signal steps no barrier, so one that comes before the system call would be
+ * forgotten: its handler spoils the barrier that the agent is about to park
+ * with. One that comes later is the kernel's affair. Two may come in between, so
+ * what spoils must be the same each time.
+ */
+static volatile sig_atomic_t signalled;
+static uint32_t spoiled;
+static struct ghost_ioc_run run;
+
+static void on_signal(int sig)
+{
+	signalled = 1;
+	store(&run.agent_barrier, load(&spoiled));
+	store(&agent.e->cpu[1].txn.agent_barrier, load(&spoiled));
+}
+
 /* 0: it has parked and was woken; -ESTALE; else an error. */
 static int park(struct gt_agent *a, enum park how, uint32_t barrier)
 {
-	struct ghost_ioc_run run = { .run_cpu = a->cpu, .agent_barrier = barrier };
 	int ret;
 
+	run.run_cpu = a->cpu;
+	store(&spoiled, ~barrier);
+	store(&run.agent_barrier, barrier);
 	if (how == BY_RUN)
-		return gt_run(a->e, &run);
+		return signalled ? -ESTALE : gt_run(a->e, &run);
 	gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
 		.gtid = how == BY_NULL ? GHOST_NULL_GTID : GHOST_IDLE_GTID,
 		.agent_barrier = barrier,
 		.commit_flags = COMMIT_AT_TXN_COMMIT | ALLOW_TASK_ONCPU,
 	});
+	if (signalled)
+		return -ESTALE;
 	ret = gt_txn_ioctl(a->e, 1ULL << a->cpu);
 	if (ret)
 		return ret;
@@ -141,6 +163,7 @@ static long keep_parking(struct gt_agent *a, void *arg)
 			met.back++;
 		last = barrier;
 		was_stale = false;
+		signalled = 0;
 		if (look(a)) {
 			met.found++;
 			continue;
@@ -148,7 +171,7 @@ static long keep_parking(struct gt_agent *a, void *arg)
 		race_delay(&seed);
 		ret = park(a, how, barrier);
 		if (ret == -ESTALE) {
-			was_stale = true;
+			was_stale = !signalled;
 			met.stale++;
 		} else if (ret) {
 			return ret;
@@ -193,6 +216,8 @@ static int make_news(struct producer *p)
 		return gt_txn_ioctl(p->e, 2);
 	case LIST:
 		return gt_ioctl(p->e->ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &list);
+	case SIGNAL:
+		return -pthread_kill(agent.thread, SIGUSR1);
 	}
 	return -EINVAL;
 }
@@ -266,6 +291,7 @@ FIXTURE_SETUP(litmus)
 		producers[i].timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 		ASSERT_LE(0, producers[i].timer);
 	}
+	signal(SIGUSR1, on_signal);
 }
 
 FIXTURE_TEARDOWN(litmus)
@@ -408,6 +434,11 @@ TEST_F(litmus, all_at_once)
 	}
 	STOP_AGENT();
 	VERDICT();
+}
+
+TEST_F(litmus, signal)
+{
+	ALONE(SIGNAL);
 }
 
 TEST_HARNESS_MAIN
