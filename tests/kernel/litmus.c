@@ -29,6 +29,7 @@
 #define ROUNDS		3000
 #define CAP_MS		4000
 #define LOST_MS		20000
+#define LATE_MS		50
 #define OFTEN		20
 
 #define MAX_PRODUCERS	4
@@ -50,6 +51,7 @@ struct producer {
 	uint32_t seen;
 	int nice;
 	int lost;
+	long late;		/* rounds; other things wake the agent, too */
 };
 
 static struct producer producers[MAX_PRODUCERS];
@@ -224,13 +226,15 @@ static int make_news(struct producer *p)
 
 static bool is_seen(struct producer *p)
 {
-	int64_t end = gt_now_ms() + LOST_MS;
+	int64_t start = gt_now_ms(), end = start + LOST_MS;
 	int spins;
 
 	do {
 		for (spins = 0; spins < 4096; spins++)
-			if (load(&p->seen) == p->made)
+			if (load(&p->seen) == p->made) {
+				p->late += gt_now_ms() - start > LATE_MS;
 				return true;
+			}
 		sched_yield();
 	} while (gt_now_ms() < end);
 	return false;
@@ -349,6 +353,8 @@ static int add_task(struct gt_enclave *e, struct gt_task *t, struct producer *p)
 	EXPECT_EQ(0, produce(p, &self->r));				\
 	EXPECT_EQ(0, p->lost)						\
 		TH_LOG("a wake-up was lost in round %ld", self->r.rounds); \
+	EXPECT_LE(4 * p->late, self->r.rounds)				\
+		TH_LOG("%ld of %ld rounds are late", p->late, self->r.rounds); \
 	STOP_AGENT();							\
 	VERDICT();							\
 } while (0)
