@@ -16,6 +16,7 @@
 
 #include "kselftest_harness.h"
 #include "gt.h"
+#include "gt_policy.h"
 
 static struct gt_agent agent;
 
@@ -176,25 +177,6 @@ TEST_F(enclave, tasks_survive_as_normal_threads)
 	gt_task_end(&queued);
 }
 
-/* Keeps the task whose gtid is @arg on the agent's CPU. */
-static long schedule_it(struct gt_agent *a, void *arg)
-{
-	int64_t gtid = (int64_t)arg;
-	struct ghost_status_word *sw = gt_sw(a->e, gtid);
-
-	while (sw) {
-		gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
-			.gtid = gtid,
-			.task_barrier = gt_barrier(sw),
-			.agent_barrier = gt_barrier(a->sw),
-			.run_flags = RTLA_ON_PREEMPT | RTLA_ON_BLOCKED,
-			.commit_flags = COMMIT_AT_TXN_COMMIT,
-		});
-		gt_txn_ioctl(a->e, 1ULL << a->cpu);
-	}
-	return 0;
-}
-
 static int ctl;
 
 static long destroy_it(long unused)
@@ -212,7 +194,7 @@ TEST_F(enclave, member_may_destroy_it)
 	ASSERT_EQ(0, gt_task_start(&self->t));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	host = gt_host_start(&self->e, 1, schedule_it, (void *)self->t.gtid);
+	host = gt_host_start(&self->e, 1, gt_schedule_all, NULL);
 	ASSERT_LT(0, host);
 	ASSERT_TRUE(gt_spins(&self->t));
 	gt_tell_call(&self->t, destroy_it, 0);
@@ -267,6 +249,7 @@ static long bind_timer(struct gt_agent *a, void *unused)
 TEST_F(enclave, timer_outlives_it)
 {
 	struct pollfd p = { .events = POLLIN };
+	struct itimerspec left = { 0 };
 	uint64_t ticks = 0;
 	pid_t host;
 
@@ -275,6 +258,9 @@ TEST_F(enclave, timer_outlives_it)
 	host = gt_host_start(&self->e, 1, bind_timer, NULL);
 	ASSERT_LT(0, host);
 	p.fd = timer_fd;
+	ASSERT_TRUE(gt_wait_for(poll(&p, 1, 0) ||
+				(!timerfd_gettime(timer_fd, &left) &&
+				 left.it_value.tv_nsec)));
 	ASSERT_EQ(0, gt_destroy(&self->e));
 	ASSERT_EQ(host, waitpid(host, NULL, 0));
 	/* It goes off for its readers; the message has nowhere to go. */

@@ -301,7 +301,9 @@ static long schedule_all(struct gt_agent *a, void *arg)
 				run_on(p, t, cpu, 0);
 		}
 		t = any_runnable(p);
-		if (!t)
+		run.run_flags = t ? RTLA_ON_IDLE : 0;
+		/* Who does not give way to others is destroyed as a hog. */
+		if (!t || gt_flags(a->sw) & GHOST_SW_BOOST_PRIO)
 			gt_run(p->e, &run);
 		else if (!busy(p, a->cpu))
 			run_on(p, t, a->cpu, run.agent_barrier);

@@ -195,10 +195,9 @@ TEST_F(far, do_not_preempt)
 	txn.run_flags = DO_NOT_PREEMPT;
 	EXPECT_STATE(GHOST_TXN_AGENT_STALE, gt_commit(&remote, 1, &txn));
 	EXPECT_TRUE(gt_stands(&self->b));
-	EXPECT_TRUE(gt_spins(&self->a));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->a));
 	gt_tell(&self->a, GT_BLOCK);
-	ASSERT_EQ(0, gt_next_type(&self->e.q, self->a.gtid, MSG_TASK_BLOCKED,
-				  NULL));
+	ASSERT_EQ(0, gt_drive(&remote, 1, &self->a, MSG_TASK_BLOCKED, NULL));
 	EXPECT_STATE(GHOST_TXN_COMPLETE,
 		     gt_schedule(&remote, 1, &self->b, DO_NOT_PREEMPT));
 	EXPECT_TRUE(gt_runs(&remote, 1, &self->b));
