@@ -16,7 +16,6 @@
 
 #include "kselftest_harness.h"
 #include "gt.h"
-#include "gt_policy.h"
 
 static struct gt_agent agent;
 
@@ -177,6 +176,31 @@ TEST_F(enclave, tasks_survive_as_normal_threads)
 	gt_task_end(&queued);
 }
 
+/* Keeps the task whose gtid is @arg on the agent's CPU, but for other classes. */
+static long schedule_it(struct gt_agent *a, void *arg)
+{
+	struct ghost_ioc_run run = { .run_cpu = a->cpu, .run_flags = RTLA_ON_IDLE };
+	int64_t gtid = (int64_t)arg;
+	struct ghost_status_word *sw = gt_sw(a->e, gtid);
+
+	while (sw) {
+		run.agent_barrier = gt_barrier(a->sw);
+		if (gt_flags(a->sw) & GHOST_SW_BOOST_PRIO) {
+			gt_run(a->e, &run);
+			continue;
+		}
+		gt_txn_fill(a->e, a->cpu, &(struct gt_txn){
+			.gtid = gtid,
+			.task_barrier = gt_barrier(sw),
+			.agent_barrier = run.agent_barrier,
+			.run_flags = RTLA_ON_PREEMPT | RTLA_ON_BLOCKED,
+			.commit_flags = COMMIT_AT_TXN_COMMIT,
+		});
+		gt_txn_ioctl(a->e, 1ULL << a->cpu);
+	}
+	return 0;
+}
+
 static int ctl;
 
 static long destroy_it(long unused)
@@ -194,7 +218,7 @@ TEST_F(enclave, member_may_destroy_it)
 	ASSERT_EQ(0, gt_task_start(&self->t));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	host = gt_host_start(&self->e, 1, gt_schedule_all, NULL);
+	host = gt_host_start(&self->e, 1, schedule_it, (void *)self->t.gtid);
 	ASSERT_LT(0, host);
 	ASSERT_TRUE(gt_spins(&self->t));
 	gt_tell_call(&self->t, destroy_it, 0);
