@@ -56,8 +56,8 @@ userspace/lib/words\.c	REPEATED_WORD
 # extern "C" { cannot be put into parentheses
 userspace/include/ghost/api\.h	COMPLEX_MACRO
 # Kernels without the patch do not know the operation; the name of a member
-tests/(kernel|library)/switchto.*	ENOSYS
-tests/kernel/switchto\.c	MACRO_ARG_PRECEDENCE
+tests/(kernel|library)/(gt_)?switchto.*	ENOSYS
+tests/kernel/(gt_)?switchto\.[ch]	MACRO_ARG_PRECEDENCE
 # The harness: EXPECT_EQ() is more than a statement, FIXTURE_DATA(x) is a type
 tests/.*	BRACES
 tests/(library/live|kernel/(fallback|bpf_.*))\.c	SPACING

@@ -156,7 +156,7 @@ TEST_F(far, task_is_running)
 	barrier = gt_barrier(local.sw);
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_commit(&remote, 1, &txn));
 	EXPECT_EQ(barrier, gt_barrier(local.sw)) TH_LOG("nothing changed");
-	EXPECT_TRUE(gt_spins(&self->a));
+	EXPECT_TRUE(gt_runs(&remote, 1, &self->a));
 	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->a.gtid, GT_QUIET_MS,
 				      NULL));
 }

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -99,6 +100,78 @@ TEST_F(wakeup, not_by_a_change_of_affinity)
 	EXPECT_NOT_WOKEN(&agents[0], ASSERT_EQ(0, gt_pin(self->t.pid, 0)));
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_AFFINITY_CHANGED, NULL));
+}
+
+static int fds[2];	/* of a pipe */
+
+static long wait_for_time(long unused)
+{
+	return usleep(1000);
+}
+
+static long wait_for_pipe(long unused)
+{
+	char c;
+
+	return read(fds[0], &c, 1);
+}
+
+static long wait_for_epoll(long epfd)
+{
+	struct epoll_event event;
+
+	return epoll_wait(epfd, &event, 1, -1);
+}
+
+TEST_F(wakeup, deferrable_by_kind_of_wait)
+{
+	struct epoll_event event = { .events = EPOLLIN };
+	struct {
+		long (*fn)(long);
+		int deferrable;
+	} waits[] = {
+		{ wait_for_time, 1 }, { wait_for_pipe, 0 }, { wait_for_epoll, 0 },
+	};
+	int epfd = epoll_create1(0);
+	struct gt_msg m;
+	unsigned int i;
+
+	ASSERT_EQ(0, pipe(fds));
+	ASSERT_EQ(0, epoll_ctl(epfd, EPOLL_CTL_ADD, fds[0], &event));
+	gt_task_end(&self->t);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	for (i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+		/* It waits for orders at a futex. */
+		gt_tell_call(&self->t, waits[i].fn, epfd);
+		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
+					  MSG_TASK_WAKEUP, &m));
+		EXPECT_EQ(1, m.wakeup.deferrable) TH_LOG("futex, before %u", i);
+		ASSERT_EQ(0, gt_drive(&agents[0], 1, &self->t, MSG_TASK_BLOCKED,
+				      NULL));
+		if (waits[i].fn != wait_for_time)
+			ASSERT_EQ(1, write(fds[1], "x", 1));
+		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
+					  MSG_TASK_WAKEUP, &m));
+		EXPECT_EQ(waits[i].deferrable, m.wakeup.deferrable)
+			TH_LOG("wait %u", i);
+		ASSERT_EQ(0, gt_drive(&agents[0], 1, &self->t, MSG_TASK_BLOCKED,
+				      NULL));
+	}
+	close(epfd);
+	close(fds[0]);
+	close(fds[1]);
+}
+
+TEST_F(wakeup, deferrable_of_a_sleeper_that_joins)
+{
+	struct gt_msg m;
+
+	ASSERT_EQ(0, leave(&self->t));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	gt_tell(&self->t, GT_BLOCK);
+	ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_WAKEUP, &m));
+	EXPECT_EQ(1, m.wakeup.deferrable);
 }
 
 TEST_F(wakeup, not_without_a_list)

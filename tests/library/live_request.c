@@ -105,7 +105,9 @@ TEST_F(one, own_cpu)
 		live_wait(live_done(l, 0) || l->counts[0] != before);
 		ghost_crew_wake(l->crew, 0);
 		ASSERT_TRUE(live_wait(live_done(l, 0)));
-	} while (live_again(a.r[0].state) && live_ms() < end);
+		/* Complete, but a kernel thread came first: once more. */
+	} while ((live_again(a.r[0].state) || l->counts[0] == before) &&
+		 live_ms() < end);
 	EXPECT_STREQ(ghost_txn_state_name(a.r[0].state), "COMPLETE");
 	EXPECT_EQ(l->slot[0].result, variant->group);
 	EXPECT_NE(l->counts[0], before);
@@ -163,6 +165,7 @@ TEST_F(one, at_schedule)
 	struct live *l = &self->l;
 	struct ask a = { .nr = 1 };
 	int64_t end = live_ms() + LIVE_WAIT_MS;
+	bool ran;
 
 	do {
 		want(l, &a.r[0], 1, 0);
@@ -171,10 +174,11 @@ TEST_F(one, at_schedule)
 		ASSERT_TRUE(live_wait(!ghost_txn_busy(ghost_enclave_txn(l->e,
 									1))));
 		EXPECT_EQ(ghost_txn_owner(ghost_enclave_txn(l->e, 1)), 1);
+		ran = live_advances(l, 0);
 		ASSERT_EQ(live_call(l, 0, collect, &a), 0);
-	} while (live_again(a.r[0].state) && live_ms() < end);
+	} while ((live_again(a.r[0].state) || !ran) && live_ms() < end);
 	EXPECT_STREQ(ghost_txn_state_name(a.r[0].state), "COMPLETE");
-	EXPECT_NE(l->counts[0], 0);
+	EXPECT_TRUE(ran);
 	EXPECT_TRUE(unowned(l));
 }
 
