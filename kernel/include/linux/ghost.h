@@ -63,6 +63,7 @@ struct ghost_timer {
  * @view: what the queue last received, enum ghost_view
  * @pending: messages owed at the next schedule, GHOST_PEND_*
  * @psi_asleep: PSI was told that the parked agent sleeps
+ * @deferrable: the last wait was one that MSG_TASK_WAKEUP calls deferrable
  * @last_ran_cpu: CPU before the last wake-up (p->pi_lock)
  * @wake_up_cpu: CPU chosen for it (p->pi_lock)
  * @waker_cpu: CPU that woke (p->pi_lock)
@@ -98,6 +99,7 @@ struct sched_ghost_entity {
 	u8				view;
 	u8				pending;
 	bool				psi_asleep;
+	bool				deferrable;
 	int				last_ran_cpu;
 	int				wake_up_cpu;
 	int				waker_cpu;

@@ -444,6 +444,17 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
 }
 
+/*
+ * Deferrable are the waits that the freezer may freeze, as those for a futex or
+ * for a time: user space asked for them, and nobody waits for the sleeper. The
+ * state is stable: no wake-up changes it while we hold the rq lock and the task
+ * is on it, or its pi_lock.
+ */
+static void note_wait(struct task_struct *p)
+{
+	p->ghost.deferrable = READ_ONCE(p->__state) & TASK_FREEZABLE;
+}
+
 static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 {
 	if (p->ghost.flags & GHOST_TF_AGENT) {
@@ -466,6 +477,7 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 		WRITE_ONCE(p->ghost.last_runnable, 0);
 
 	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
+		note_wait(p);
 		ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
 		if (ghost_switch_give(rq, p))
 			return true;
@@ -640,6 +652,7 @@ static void switched_from_ghost(struct rq *rq, struct task_struct *p)
 /* ... and wakes up when the boost ends. A join is finished elsewhere. */
 static void switched_to_ghost(struct rq *rq, struct task_struct *p)
 {
+	note_wait(p);
 	if ((p->ghost.flags & (GHOST_TF_AGENT | GHOST_TF_JOINING)) ||
 	    !p->ghost.sw || !task_on_rq_queued(p))
 		return;

@@ -130,6 +130,7 @@ bool ghost_msg_wakeup(struct task_struct *p)
 {
 	struct ghost_msg_payload_task_wakeup m = {
 		.gtid		= ghost_gtid(p),
+		.deferrable	= p->ghost.deferrable,
 		.last_ran_cpu	= p->ghost.last_ran_cpu,
 		.wake_up_cpu	= p->ghost.wake_up_cpu,
 		.waker_cpu	= p->ghost.waker_cpu,
