@@ -9,10 +9,15 @@ export KERNEL_SRC KERNEL_TARBALL KERNEL_VERSION KERNEL_SHA256
 RUN_ARGS = $(if $(MEMORY),--memory $(MEMORY)) $(foreach f,$(FILES),--file $(f)) \
 	--variant $(VARIANT) $(RUN)
 
+# Of make torture; a bound by operations alone is for slow kernels.
+TORTURE_SECONDS := $(if $(OPERATIONS),86400,300)
+TORTURE_LIMIT := $(if $(OPERATIONS),86400,900)
+
 help:
 	@echo 'make demo       see SCHED_GHOST schedule real programs, in a virtual machine'
 	@echo 'make test       run all tests in virtual machines: 2 and 4 CPUs, and SMT'
 	@echo 'make test-matrix  the same on machines of many more shapes'
+	@echo 'make torture    a random walk over everything at once, for minutes'
 	@echo 'make check      check the sources: style, warnings, documentation'
 	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make off-is-off  with the option off, the kernel is that without the series'
@@ -33,6 +38,7 @@ help:
 	@echo '  SERIES="--check"                options of make series, see the script'
 	@echo '  REPS=N  ARGS="--tasks N"        repetitions of make bench (5), options'
 	@echo '  CHECK="NAME ..."                only these checks of make check'
+	@echo '  MINUTES=N OPERATIONS=N SEED=N   bounds and seed of make torture'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
 	@echo '  KERNEL_SRC=DIR, KERNEL_TARBALL=FILE or KERNEL_VERSION=6.12.N with'
@@ -48,6 +54,14 @@ test: initramfs
 
 test-matrix: initramfs
 	@qemu/test-matrix.sh --variant $(VARIANT) $(ROWS)
+
+torture: initramfs
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append psi=0 \
+		--timeout $(if $(MINUTES),$$(($(MINUTES) * 60 + 600)),$(TORTURE_LIMIT)) \
+		--name torture -- ghost-torture \
+		--seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),$(TORTURE_SECONDS)) \
+		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: deps
 	@scripts/build-kernel.sh
@@ -93,4 +107,4 @@ clean:
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test torture bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean

@@ -27,12 +27,7 @@ if [ "$1" = --after ]; then
 	shift 2
 fi
 pattern=${1:-*}
-complaint='WARNING: |BUG: |Oops|UBSAN: |Kernel panic|general protection fault|'
-complaint=$complaint'INFO: rcu|rcu: .*(stall|detected)|INFO: task .* blocked|'
-complaint=$complaint'possible recursive|possible circular|suspicious RCU|'
-complaint=$complaint'inconsistent lock|soft lockup|hard LOCKUP|workqueue lockup|'
-complaint=$complaint'bad unlock balance|held lock freed|refcount_t: |'
-complaint=$complaint'scheduling while atomic|sleeping function called|DEBUG_LOCKS'
+complaints=/usr/lib/ghost/complaints
 out=/tmp/test.out
 log=/tmp/test.dmesg
 
@@ -40,7 +35,7 @@ log=/tmp/test.dmesg
 kernel_complaints()
 {
 	dmesg -c >$log
-	grep -E "$complaint" $log
+	grep -E -f $complaints $log
 }
 
 # Reads TAP, prints "PASSED FAILED SKIPPED" and what failed, by name.
@@ -161,7 +156,7 @@ while read -r name; do
 	esac
 
 	limit=120
-	[ ! -f "$name.timeout" ] || limit=$(sed 's/[^0-9]//g' "$name.timeout")
+	[ ! -f "$name.timeout" ] || limit=$(grep -v '^#' "$name.timeout")
 	echo "start $name" >"$GHOST_RESULT"
 	begin=$(date +%s)
 	run_limited "$name" "$limit"

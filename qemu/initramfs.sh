@@ -36,6 +36,7 @@ guest_file "$root" "$TOP/qemu/init" /init
 for script in run-tests demo bench; do
 	guest_file "$root" "$TOP/qemu/guest-$script.sh" "/usr/lib/ghost/$script"
 done
+grep -v '^#' "$TOP/qemu/kernel-complaints" >"$root/usr/lib/ghost/complaints"
 for tool in hackbench stress-ng; do
 	path=$(command -v $tool) || die "$tool is missing: run scripts/deps.sh"
 	guest_file "$root" "$path" "/usr/bin/$tool"

@@ -57,6 +57,7 @@ userspace/lib/words\.c	REPEATED_WORD
 userspace/include/ghost/api\.h	COMPLEX_MACRO
 # Kernels without the patch do not know the operation; the name of a member
 tests/(kernel|library)/(gt_)?switchto.*	ENOSYS
+tests/torture/worker_ops\.c	ENOSYS
 tests/kernel/(gt_)?switchto\.[ch]	MACRO_ARG_PRECEDENCE
 # The harness: EXPECT_EQ() is more than a statement, FIXTURE_DATA(x) is a type
 tests/.*	BRACES

@@ -169,6 +169,10 @@ bool gt_watch_freed(struct gt_watch *w);	/* in time */
 const char *gt_watch_log(struct gt_watch *w);
 void gt_watch_end(struct gt_watch *w);
 
+/* The next line since then that is a complaint of the kernel, or NULL. */
+int gt_complaints_begin(void);
+const char *gt_complaint(void);
+
 /* ---- transactions ---- */
 
 struct gt_txn {
