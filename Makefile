@@ -18,6 +18,7 @@ help:
 	@echo 'make test       run all tests in virtual machines: 2 and 4 CPUs, and SMT'
 	@echo 'make test-matrix  the same on machines of many more shapes'
 	@echo 'make torture    a random walk over everything at once, for minutes'
+	@echo 'make fuzz       random calls of the whole interface'
 	@echo 'make check      check the sources: style, warnings, documentation'
 	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make off-is-off  with the option off, the kernel is that without the series'
@@ -31,14 +32,14 @@ help:
 	@echo 'make clean      remove what was built; distclean: the kernel source, too'
 	@echo
 	@echo 'Each of them builds what it needs. Variables that may be set:'
-	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, kcsan'
+	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, kcsan, fuzz'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
 	@echo '  SERIES="--check"                options of make series, see the script'
 	@echo '  REPS=N  ARGS="--tasks N"        repetitions of make bench (5), options'
 	@echo '  CHECK="NAME ..."                only these checks of make check'
-	@echo '  MINUTES=N OPERATIONS=N SEED=N   bounds and seed of make torture'
+	@echo '  MINUTES=N OPERATIONS=N SEED=N   bounds and seed of make torture and fuzz'
 	@echo '  MEMORY=MB  FILES="SRC:DST ..."  memory, extra files for the guest'
 	@echo '  RUN="--option ..."              more options, see qemu/run.sh'
 	@echo '  KERNEL_SRC=DIR, KERNEL_TARBALL=FILE or KERNEL_VERSION=6.12.N with'
@@ -61,6 +62,13 @@ torture: initramfs
 		--name torture -- ghost-torture \
 		--seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),$(TORTURE_SECONDS)) \
 		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
+		$(if $(SEED),--seed $(SEED)) $(ARGS)
+
+fuzz: initramfs
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append psi=0 \
+		--timeout 86400 --name fuzz -- ghost-fuzz \
+		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
+		$(if $(MINUTES),--seconds $$(($(MINUTES) * 60))) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 check: deps
@@ -107,4 +115,4 @@ clean:
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test torture bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test torture fuzz bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean
