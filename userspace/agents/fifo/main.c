@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../common/supervise.h"
 #include "fifo.h"
-#include "supervise.h"
 
 #define START_TIMEOUT_MS	10000
 #define SETTLE_MS		2000	/* for tasks that waited at a handoff */

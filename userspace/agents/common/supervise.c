@@ -44,20 +44,21 @@ static int report(int status, unsigned long id)
 	if (WIFEXITED(status))
 		return WEXITSTATUS(status);
 	if (!id)
-		fprintf(stderr, "ghost-fifo: killed by signal %d at start-up\n",
-			WTERMSIG(status));
+		fprintf(stderr, "%s: killed by signal %d at start-up\n",
+			program_invocation_short_name, WTERMSIG(status));
 	else if (enclave_gone(id))
 		fprintf(stderr,
-			"ghost-fifo: enclave %lu was destroyed under its agents\n"
+			"%s: enclave %lu was destroyed under its agents\n"
 			"  its tasks are back with the normal scheduler;\n"
 			"  the reason is in the kernel log: dmesg | grep ghost\n",
-			id);
+			program_invocation_short_name, id);
 	else
 		fprintf(stderr,
-			"ghost-fifo: killed by signal %d; enclave %lu and its tasks are\n"
+			"%s: killed by signal %d; enclave %lu and its tasks are\n"
 			"  still there, and nobody schedules them. Next:\n"
-			"  ghost-fifo --enclave %lu, or ghostctl destroy %lu\n",
-			WTERMSIG(status), id, id, id);
+			"  %s --enclave %lu, or ghostctl destroy %lu\n",
+			program_invocation_short_name, WTERMSIG(status), id,
+			program_invocation_short_name, id, id);
 	return 1;
 }
 
@@ -72,7 +73,7 @@ int supervise(int (*body)(struct supervised *told, void *arg), void *arg)
 	told = mmap(NULL, sizeof(*told), PROT_READ | PROT_WRITE,
 		    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (told == MAP_FAILED) {
-		perror("ghost-fifo: no memory");
+		perror("supervise: no memory");
 		return 1;
 	}
 	/* Both processes want the signals only once they are ready. */
@@ -82,7 +83,7 @@ int supervise(int (*body)(struct supervised *told, void *arg), void *arg)
 	sigprocmask(SIG_BLOCK, &both, &old);
 	pid = fork();
 	if (pid < 0) {
-		perror("ghost-fifo: no second process");
+		perror("supervise: no second process");
 		return 1;
 	}
 	if (!pid) {
