@@ -12,7 +12,7 @@
 packages=(
 	build-essential bc bison flex libelf-dev libssl-dev pahole rsync kmod
 	patch xz-utils curl ccache pkg-config python3
-	git sparse shellcheck mandoc clang
+	git sparse shellcheck mandoc clang libbpf-dev bpftool
 	cpio busybox-static qemu-system-x86 stress-ng rt-tests
 )
 [ -n "${KERNEL_SRC-}${KERNEL_TARBALL-}${KERNEL_VERSION-}" ] ||
