@@ -1,0 +1,573 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The part of a policy that does not decide: it keeps the table of tasks by
+ * what the messages say, wakes idle CPUs, and puts on a CPU what the policy
+ * picks. A policy includes it and supplies the policy_*() functions below.
+ *
+ * No task is ever lost:
+ * - a task that the table has no room for, or that may run on no CPU of the
+ *   enclave, is passed on to the ring; the process finds it there and gives it
+ *   back to the normal scheduler;
+ * - a pick that fails is told by MSG_TASK_LATCH_FAILURE, under the lock of the
+ *   task's run queue, and the task is queued again;
+ * - a CPU says that it is idle before it looks for the last time.
+ */
+#ifndef FRAME_BPF_H
+#define FRAME_BPF_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <linux/errno.h>
+#include <bpf/bpf_helpers.h>
+#include <ghost/bpf.h>
+#include "frame.h"
+
+#define PICK_TRIES	4
+#define KICK_TRIES	4
+
+/* Set before the programs are loaded. */
+const volatile __u64 enclave_cpus[FRAME_CPU_WORDS];
+const volatile __u64 slice_ns = 4000000;
+
+struct frame_task tasks[FRAME_TASKS];
+struct frame_cpu cpus[FRAME_CPUS];
+__s64 nr_tasks;
+
+/* gtid to index in tasks[] */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, FRAME_TASKS);
+	__type(key, __u64);
+	__type(value, __u32);
+} lookup SEC(".maps");
+
+/* As many bytes as any kernel's CPU mask has; too many for the stack. */
+struct affinity {
+	__u64 words[128];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct affinity);
+} affinity_buffer SEC(".maps");
+
+/* ---- what the policy supplies; the lock of the task's run queue is held ---- */
+
+/*
+ * Queue a task: @cpu is where it must run, or FRAME_NONE. Returns a CPU that
+ * should take it, or FRAME_NONE for any.
+ */
+static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
+					    bool wakeup);
+
+/* Take it off its queue, if it is on one. */
+static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t);
+
+/* Take a task for @cpu off its queue: index or FRAME_NONE. Other locks held. */
+static __always_inline __u32 policy_pick(__u32 cpu);
+
+/* The task got on @cpu: set slice_end. */
+static __always_inline void policy_run(__u32 idx, struct frame_task *t,
+				       struct frame_cpu *c, __u64 now);
+
+/* It is off the CPU, after t->ran. */
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t);
+
+/* Is somebody waiting who may take over from @c->curr, whose turn is over? */
+static __always_inline bool policy_waiting(__u32 cpu, struct frame_cpu *c);
+
+/* Is somebody waiting at @cpu, which is busy, whom another CPU could take? */
+static __always_inline bool policy_surplus(__u32 cpu);
+
+/* Must @curr make room at once for @t, which has just got up? */
+static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr);
+
+/* ---- helpers ---- */
+
+static __always_inline struct frame_task *task_at(__u32 idx)
+{
+	return &tasks[idx & (FRAME_TASKS - 1)];
+}
+
+static __always_inline struct frame_cpu *cpu_at(__u32 cpu)
+{
+	return &cpus[cpu & (FRAME_CPUS - 1)];
+}
+
+static __always_inline struct frame_cpu *this_cpu(void)
+{
+	return cpu_at(bpf_get_smp_processor_id());
+}
+
+static __always_inline bool has_cpu(const __u64 *mask, __u32 cpu)
+{
+	return mask[(cpu / 64) & (FRAME_CPU_WORDS - 1)] >> (cpu & 63) & 1;
+}
+
+static __always_inline __u32 first_cpu(__u64 word)
+{
+	__u32 bit = 0, step;
+
+	/* Without a branch, or the verifier walks every path. */
+	for (step = 32; step; step /= 2) {
+		__u32 none = !(word & ((1ULL << step) - 1));
+
+		bit += none * step;
+		word >>= none * step;
+	}
+	return bit;
+}
+
+/* ---- idle CPUs ---- */
+
+/* CPUs that found nothing to run; whoever takes one out must kick it. */
+__u64 idle_cpus[FRAME_CPU_WORDS];
+
+static __always_inline __u64 *idle_word(__u32 cpu)
+{
+	return &idle_cpus[(cpu / 64) & (FRAME_CPU_WORDS - 1)];
+}
+
+/* A full barrier when it changes. */
+static __always_inline void set_idle(__u32 cpu)
+{
+	if (!has_cpu(idle_cpus, cpu))
+		__sync_fetch_and_or(idle_word(cpu), 1ULL << (cpu & 63));
+}
+
+/* Returns whether it was idle. */
+static __always_inline bool clear_idle(__u32 cpu)
+{
+	__u64 bit = 1ULL << (cpu & 63);
+
+	return has_cpu(idle_cpus, cpu) &&
+		(__sync_fetch_and_and(idle_word(cpu), ~bit) & bit);
+}
+
+/* Make a CPU that is idle look for a task. */
+static __always_inline bool kick_cpu(__u32 cpu)
+{
+	if (!clear_idle(cpu) || bpf_ghost_resched_cpu2(cpu, RESCHED_ANY_CLASS))
+		return false;
+	this_cpu()->kicks++;
+	return true;
+}
+
+/*
+ * Global functions, here and below: the verifier looks at each once, by itself,
+ * and not again for every way that leads there.
+ */
+
+/* An idle CPU for a task, best the one that it was on, or FRAME_NONE. */
+__noinline __u32 frame_find_idle(__u32 idx)
+{
+	const struct frame_task *t = task_at(idx);
+	__u64 word;
+	__u32 w;
+
+	if (has_cpu(idle_cpus, t->cpu) && has_cpu(t->allowed, t->cpu))
+		return t->cpu;
+	for (w = 0; w < FRAME_CPU_WORDS; w++) {
+		word = idle_cpus[w] & t->allowed[w];
+		if (word)
+			return w * 64 + first_cpu(word);
+	}
+	return FRAME_NONE;
+}
+
+/* Wake @cpu if it is idle; if it is FRAME_NONE, any that may run the task. */
+static __always_inline bool kick_for(__u32 idx, __u32 cpu)
+{
+	__u32 tries;
+
+	if (cpu != FRAME_NONE)
+		return kick_cpu(cpu);
+	for (tries = 0; tries < KICK_TRIES; tries++) {
+		cpu = frame_find_idle(idx);
+		if (cpu == FRAME_NONE)
+			return false;
+		if (kick_cpu(cpu))
+			return true;
+	}
+	return false;
+}
+
+/* Any idle CPU but @cpu: there are tasks that one of them may be able to run. */
+__noinline int frame_kick_other(__u32 cpu)
+{
+	__u32 w;
+
+	for (w = 0; w < FRAME_CPU_WORDS; w++) {
+		__u64 word = idle_cpus[w];
+
+		if (w == cpu / 64)
+			word &= ~(1ULL << (cpu & 63));
+		if (word && kick_cpu(w * 64 + first_cpu(word)))
+			return 1;
+	}
+	return 0;
+}
+
+/* ---- tasks ---- */
+
+/* A CPU that a task may run on, best the one that it was on, or FRAME_NONE. */
+__noinline __u32 frame_nearest(__u32 idx)
+{
+	const struct frame_task *t = task_at(idx);
+	__u32 w;
+
+	if (has_cpu(t->allowed, t->cpu))
+		return t->cpu;
+	for (w = 0; w < FRAME_CPU_WORDS; w++)
+		if (t->allowed[w])
+			return w * 64 + first_cpu(t->allowed[w]);
+	return FRAME_NONE;
+}
+
+/* Where it must run: a CPU, or FRAME_NONE when it does not matter. */
+static __always_inline __u32 place(__u32 idx, const struct frame_task *t)
+{
+	if (t->stuck && has_cpu((const __u64 *)enclave_cpus, t->cpu))
+		return t->cpu;
+	return t->everywhere ? FRAME_NONE : frame_nearest(idx);
+}
+
+/* Read its affinity. Returns whether any CPU of the enclave is in it. */
+__noinline int frame_read_affinity(__u32 idx)
+{
+	struct frame_task *t = task_at(idx);
+	bool some = false, all = true;
+	struct affinity *a;
+	__u32 zero = 0, w;
+
+	a = bpf_map_lookup_elem(&affinity_buffer, &zero);
+	if (!a || bpf_ghost_get_affinity(t->gtid, (void *)a, sizeof(*a)) < 0)
+		return true;		/* it is about to end: messages will tell */
+	for (w = 0; w < FRAME_CPU_WORDS; w++) {
+		__u64 here = enclave_cpus[w];
+
+		t->allowed[w] = a->words[w] & here;
+		some = some || t->allowed[w];
+		all = all && t->allowed[w] == here;
+	}
+	t->everywhere = all;
+	return some;
+}
+
+/* A new task, or one that is announced once more. */
+static __always_inline bool admit(const struct bpf_ghost_msg *m, __u32 idx)
+{
+	struct frame_task *t = task_at(idx);
+	__u64 gtid = m->newt.gtid, old = t->gtid;
+
+	if (m->newt.sw_info.id || idx >= FRAME_TASKS)
+		return false;
+	if (old == gtid)
+		return true;
+	if (bpf_map_update_elem(&lookup, &gtid, &idx, BPF_NOEXIST))
+		return false;
+	if (old)
+		bpf_map_delete_elem(&lookup, &old);	/* its end was not seen */
+	else
+		__sync_fetch_and_add(&nr_tasks, 1);
+	t->gtid = gtid;
+	t->started = 0;
+	t->ran = 0;
+	t->max_wait = 0;
+	t->cpu = bpf_get_smp_processor_id() & (FRAME_CPUS - 1);
+	t->stuck = 0;
+	t->running = 0;
+	return true;
+}
+
+static __always_inline void forget(__u32 idx, struct frame_task *t)
+{
+	__u64 gtid = t->gtid;
+
+	t->gtid = 0;
+	bpf_map_delete_elem(&lookup, &gtid);
+	__sync_fetch_and_add(&nr_tasks, -1);
+}
+
+static __always_inline void set_cpu(struct frame_task *t, __s32 cpu)
+{
+	if (cpu >= 0 && cpu < FRAME_CPUS)
+		t->cpu = cpu;
+}
+
+/* Bring the task up to date. Returns whether it is still in the table. */
+static __always_inline bool update(struct bpf_ghost_msg *m, __u32 idx,
+				   struct frame_task *t)
+{
+	t->barrier = m->seqnum;
+	switch (m->type) {
+	case MSG_TASK_NEW:
+		t->runnable = !!m->newt.runnable;
+		t->nice = m->newt.nice;
+		return frame_read_affinity(idx);
+	case MSG_TASK_WAKEUP:
+		set_cpu(t, m->wakeup.wake_up_cpu);
+		t->runnable = 1;
+		break;
+	case MSG_TASK_PREEMPT:
+		set_cpu(t, m->preempt.cpu);
+		t->runnable = 1;
+		break;
+	case MSG_TASK_YIELD:
+		set_cpu(t, m->yield.cpu);
+		t->runnable = 1;
+		break;
+	case MSG_TASK_BLOCKED:
+		set_cpu(t, m->blocked.cpu);
+		t->runnable = 0;
+		break;
+	case MSG_TASK_SWITCHTO:
+		t->runnable = 0;
+		break;
+	case MSG_TASK_DEPARTED:
+	case MSG_TASK_DEAD:
+		return false;
+	case MSG_TASK_AFFINITY_CHANGED:
+		return frame_read_affinity(idx);
+	case MSG_TASK_PRIORITY_CHANGED:
+		t->nice = m->priority.nice;
+		break;
+	}
+	return true;
+}
+
+/*
+ * If run_gtid() fails though there was no news, the task may not be moved just
+ * now: try where it is; and if that fails, too, elsewhere again.
+ */
+static __always_inline bool stuck(const struct bpf_ghost_msg *m, const struct frame_task *t)
+{
+	return m->type == MSG_TASK_LATCH_FAILURE && !t->stuck &&
+		m->latch_failure.error == ESTALE && t->tried == m->seqnum;
+}
+
+/* Messages after which the task is off the CPU that it was on or latched for. */
+static __always_inline bool stops(__u16 type)
+{
+	return type == MSG_TASK_PREEMPT || type == MSG_TASK_YIELD ||
+		type == MSG_TASK_BLOCKED || type == MSG_TASK_SWITCHTO ||
+		type == MSG_TASK_DEPARTED || type == MSG_TASK_DEAD;
+}
+
+/*
+ * After a latch that failed so, no CPU is kicked: with EBUSY who picked the task
+ * tries again, with EINVAL the agent is leaving, and when there is one again,
+ * all CPUs schedule.
+ */
+static __always_inline bool kicks_nobody(const struct bpf_ghost_msg *m)
+{
+	return m->type == MSG_TASK_LATCH_FAILURE &&
+		(m->latch_failure.error == EBUSY ||
+		 m->latch_failure.error == EINVAL);
+}
+
+/* What runs on @cpu makes room for the task, if the policy says so. */
+static __always_inline void preempt_for(struct frame_task *t, __u32 cpu)
+{
+	struct frame_task *curr = task_at(cpu_at(cpu)->curr);
+
+	if (!curr->running || curr->cpu != cpu || !policy_preempts(t, curr))
+		return;
+	this_cpu()->preempts++;
+	bpf_ghost_resched_cpu2(cpu, RESCHED_GHOST_CLASS | SET_MUST_RESCHED);
+}
+
+static __always_inline void enqueue(__u32 idx, struct frame_task *t,
+				    const struct bpf_ghost_msg *m)
+{
+	bool wakeup = m->type == MSG_TASK_WAKEUP || m->type == MSG_TASK_NEW;
+	__u32 cpu = policy_enqueue(idx, t, place(idx, t), wakeup);
+
+	if (kicks_nobody(m) || kick_for(idx, cpu) || !wakeup)
+		return;
+	preempt_for(t, cpu == FRAME_NONE ? t->cpu : cpu);
+}
+
+/* Returns whether the message is done with. */
+static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
+{
+	struct frame_task *t = task_at(idx);
+	bool ours = update(m, idx, t);
+
+	t->stuck = stuck(m, t);
+	if (t->running && stops(m->type)) {
+		t->running = 0;
+		t->ran += bpf_ktime_get_ns() - t->started;
+		policy_stop(idx, t);
+	}
+	if (m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP ||
+	    stops(m->type))
+		t->queued_at = bpf_ktime_get_ns();
+
+	policy_dequeue(idx, t);
+	if (!ours)
+		forget(idx, t);
+	else if (t->runnable && !t->running)
+		enqueue(idx, t, m);
+	return ours || stops(m->type);
+}
+
+static __always_inline void tick(__u32 cpu)
+{
+	struct frame_cpu *c = cpu_at(cpu);
+
+	if (bpf_ktime_get_ns() < c->slice_end || !policy_waiting(cpu, c))
+		return;
+	this_cpu()->preempts++;
+	bpf_ghost_resched_cpu2(cpu, RESCHED_GHOST_CLASS | SET_MUST_RESCHED);
+}
+
+SEC("ghost/msg")
+int frame_msg(struct bpf_ghost_msg *m)
+{
+	struct frame_cpu *c = this_cpu();
+	__u64 gtid = m->dead.gtid;	/* where all messages of tasks have it */
+	__u32 idx, *found;
+
+	/* What goes to the ring is looked at now and then, by no agent. */
+	m->pref_cpu = GHOST_PREF_CPU_NO_WAKEUP;
+	if (m->type >= GHOST_CPU_MSG_FIRST) {
+		if (m->type == MSG_CPU_TICK && !m->cpu_tick.is_agent)
+			tick(m->cpu_tick.cpu);
+		c->messages++;
+		return 1;
+	}
+	if (m->type == MSG_TASK_NEW) {
+		idx = m->newt.sw_info.index;
+		if (!admit(m, idx))
+			goto pass;
+	} else {
+		found = bpf_map_lookup_elem(&lookup, &gtid);
+		if (!found)
+			goto pass;
+		idx = *found;
+	}
+	if (!task_message(m, idx))
+		goto pass;
+	c->messages++;
+	return 1;
+pass:
+	c->passed++;
+	return 0;
+}
+
+/* ---- where to wake up ---- */
+
+SEC("ghost/select_rq")
+int frame_select(struct bpf_ghost_select_rq *ctx)
+{
+	__u64 gtid = ctx->gtid;
+	__u32 *found = bpf_map_lookup_elem(&lookup, &gtid);
+
+	/* FRAME_NONE is negative: where the kernel would have it. */
+	return found ? frame_find_idle(*found) : FRAME_NONE;
+}
+
+/* ---- picking ---- */
+
+/* A task is on the CPU and was not told off it: a PREEMPT is yet to come. */
+static __always_inline bool preempt_due(__u32 cpu, struct frame_cpu *c)
+{
+	struct frame_task *t = task_at(c->curr);
+
+	return t->running && t->cpu == cpu;
+}
+
+/* 0 or -errno; any but -ENOENT has been told by a message, too. */
+static __always_inline int run(__u32 cpu, struct frame_cpu *c, __u32 idx)
+{
+	struct frame_task *t = task_at(idx);
+	__u64 now, waited;
+	int err;
+
+	t->tried = t->barrier;
+	err = bpf_ghost_run_gtid(t->gtid, t->tried, 0);
+	if (err) {
+		c->failed[-err & (FRAME_ERRNOS - 1)]++;
+		return err;
+	}
+
+	/* This CPU's run queue has the task now, and its lock is held. */
+	now = bpf_ktime_get_ns();
+	waited = now - t->queued_at;
+	c->picks++;
+	c->waited += waited;
+	if (waited > c->max_wait)
+		c->max_wait = waited;
+	if (waited > t->max_wait)
+		t->max_wait = waited;
+	t->queued_at = now;
+	t->started = now;
+	t->running = 1;
+	t->stuck = 0;
+	t->cpu = cpu;
+	c->curr = idx;
+	policy_run(idx, t, c, now);
+	return 0;
+}
+
+__noinline __u32 frame_pick(__u32 cpu)
+{
+	return policy_pick(cpu & (FRAME_CPUS - 1));
+}
+
+SEC("ghost/sched")
+int frame_sched(struct bpf_ghost_sched *ctx)
+{
+	__u32 cpu = bpf_get_smp_processor_id() & (FRAME_CPUS - 1);
+	struct frame_cpu *c = cpu_at(cpu);
+	bool busy = false;
+	__u32 idx, tries;
+	int err;
+
+	if (ctx->next_gtid) {
+		clear_idle(cpu);
+		return 0;
+	}
+	if (!ctx->agent_on_rq || ctx->agent_runnable || ctx->might_yield) {
+		clear_idle(cpu);
+		/* It may have been kicked for a task that it cannot run now. */
+		if (policy_surplus(cpu))
+			frame_kick_other(cpu);
+		return 0;
+	}
+
+	/*
+	 * Idle until a task is found. The lock of the queue orders it: either
+	 * who queues a task sees this, or the pick sees the task.
+	 */
+	set_idle(cpu);
+	for (tries = 0; tries < PICK_TRIES; tries++) {
+		idx = frame_pick(cpu);
+		if (idx == FRAME_NONE)
+			break;
+		err = run(cpu, c, idx);
+		if (!err) {
+			clear_idle(cpu);
+			/* This CPU may have been kicked for another task. */
+			if (policy_surplus(cpu))
+				frame_kick_other(cpu);
+			return 0;
+		}
+		busy = busy || err == -EBUSY;
+	}
+	/*
+	 * What is on its way off a CPU, this one perhaps, cannot be had yet;
+	 * and what ran here until now will be queued in a moment.
+	 */
+	if (busy || tries == PICK_TRIES || preempt_due(cpu, c)) {
+		clear_idle(cpu);
+		ctx->must_resched = 1;
+		ctx->dont_idle = 1;
+	}
+	return 0;
+}
+
+#endif /* FRAME_BPF_H */
