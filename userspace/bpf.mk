@@ -8,7 +8,7 @@ CLANG ?= clang
 BPFTOOL ?= $(firstword $(wildcard /usr/sbin/bpftool) bpftool)
 LIBBPF := $(shell pkg-config --exists libbpf 2>/dev/null && \
 	command -v $(BPFTOOL) >/dev/null && echo yes)
-BPF_POLICIES := biff prio eevdf-bpf toy
+BPF_POLICIES := biff prio eevdf-bpf toy hybrid
 
 ifeq ($(LIBBPF),)
 

@@ -6,7 +6,7 @@
 # when its process or its programs change under load, and loses no task when it
 # has no room for it.
 
-policies="biff prio eevdf-bpf toy"
+policies="biff prio eevdf-bpf toy hybrid"
 tests_each=25
 
 built=
