@@ -1,0 +1,164 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2016	# a script for the shells that it starts
+#
+# A policy in BPF runs real programs to the end with nobody starved, goes on when
+# its process or its programs change under load, and loses no task when it has no
+# room for it. The Makefile makes a program of it for each policy.
+
+planned=27
+. "$(dirname "$0")/tap.inc"
+
+policy=ghost-@POLICY@
+last=$((cpus - 1))
+
+# Works, sleeps, and counts its rounds in $1 until $2 appears.
+worker='n=0
+while [ ! -e $2 ]; do
+	i=0
+	while [ $i -lt 50 ]; do i=$((i + 1)); done
+	sleep 0.01
+	n=$((n + 1))
+	echo $n >$1
+done
+echo done >$1'
+
+# $2 processes that only compute and leave a line each in $1.
+computers='i=0
+while [ $i -lt $2 ]; do
+	i=$((i + 1))
+	(
+		n=0
+		while [ $n -lt 3000 ]; do n=$((n + 1)); done
+		echo $i >>$1
+	) &
+done
+wait'
+
+lines()
+{
+	[ "$(wc -l <"$1")" -eq "$2" ]
+}
+
+members()
+{
+	test "$(wc -l <"/sys/fs/ghost/enclave_$1/tasks")" "$2" "$3"
+}
+
+# number NAME KEY: of the line "total" of the log NAME.
+number()
+{
+	sed -n "s/^total .* $2=\([0-9]*\).*/\1/p" "$tmp/$1.log"
+}
+
+# Every worker gets further than it was.
+all_progress()
+{
+	for w in "$tmp"/w.[0-9]; do
+		cp "$w" "$w.old"
+	done
+	for w in "$tmp"/w.[0-9]; do
+		within 60 sh -c "! cmp -s $w $w.old" || {
+			echo "$w stands still at $(cat "$w")"
+			return 1
+		}
+	done
+}
+
+all_done()
+{
+	for w in "$tmp"/w.[0-9]; do
+		[ "$(cat "$w")" = "done" ] || {
+			echo "$w: $(cat "$w")"
+			return 1
+		}
+	done
+}
+
+# Stop the agent in order and wait until it has said how it went.
+stop_agent()
+{
+	kill "$agent" && within 60 grep -q '^total ' "$1" && wait "$agent"
+}
+
+# The program that picks.
+program()
+{
+	sed -n 's/^sched prog \([0-9]*\).*/\1/p' "/sys/fs/ghost/enclave_$enclave/bpf"
+}
+
+# It was $1, and is another one, which had inherited=$2.
+replaced()
+{
+	now=$(program)
+	[ "$now" -ne 0 ] && [ "$now" -ne "$1" ] &&
+		grep -q "^handoff .*inherited=$2" "$log"
+}
+
+# The watchdog ends the enclave when a task waits so long: then the agent is
+# killed, and does not exit with 0.
+check "creates its enclave" \
+	start_agent all --cpus "1-$last" --timeout 20000
+check "hackbench, processes and pipes, ends" \
+	ghostctl run "$enclave" -- hackbench -g 1 -f 5 -l 20
+check "hackbench, threads and sockets, ends" \
+	ghostctl run "$enclave" -- hackbench -T -s 100 -g 1 -f 5 -l 20
+: >"$tmp/computed"
+check "more computing tasks than CPUs end" ghostctl run "$enclave" -- \
+	sh -c "$computers" sh "$tmp/computed" 12
+check "every one of them" lines "$tmp/computed" 12
+check "stress-ng with yields, switches and affinities ends" \
+	ghostctl run "$enclave" -- stress-ng --quiet --yield 2 \
+	--switch 2 --affinity 2 --affinity-rand --timeout 4
+: >"$tmp/pinned"
+check "tasks of one CPU among others end" ghostctl run "$enclave" -- \
+	sh -c "taskset -p 0x2 \$\$ >/dev/null; $computers" sh \
+	"$tmp/pinned" 6
+check "every one of them" lines "$tmp/pinned" 6
+check "none is left in the enclave" within 60 members "$enclave" -eq 0
+check "nobody was starved" stop_agent "$tmp/all.log"
+echo "# $(number all picks) picks, longest wait $(number all max_wait_us) us"
+
+check "with room for 4 tasks" \
+	start_agent small --cpus "1-$last" --max-tasks 4
+: >"$tmp/crowd"
+check "12 end" ghostctl run "$enclave" -- \
+	sh -c "$computers" sh "$tmp/crowd" 12
+check "every one of them" lines "$tmp/crowd" 12
+check "it stops in order" stop_agent "$tmp/small.log"
+check "some were given back" \
+	[ "$(number small released)" -gt 0 ]
+
+workers=
+enclave=$(ghostctl create --cpus "1-$last")
+check "joins an enclave" start_agent 1 --enclave "$enclave"
+for i in 1 2 3 4 5 6; do
+	echo 0 >"$tmp/w.$i"
+	ghostctl run "$enclave" -- sh -c "$worker" sh "$tmp/w.$i" \
+		"$tmp/stop" &
+	workers="$workers $!"
+done
+check "tasks run" all_progress
+old=$(program)
+check "a successor takes over" start_agent 2 --take-over "$enclave"
+check "its programs go on with what is known" replaced "$old" 1
+check "no task was lost" all_progress
+old=$(program)
+check "one takes over afresh" start_agent 3 --take-over "$enclave" --fresh
+check "its programs begin anew" replaced "$old" 0
+check "still none was lost" all_progress
+kill -9 "$agent"
+within 60 grep -q 0 "/sys/fs/ghost/enclave_$enclave/agent_online"
+check "one goes on where the last was killed" \
+	start_agent 4 --enclave "$enclave"
+check "and none was lost" all_progress
+ghostctl destroy "$enclave"
+touch "$tmp/stop"
+for w in $workers; do
+	wait "$w"
+done
+check "destroyed under load, every worker finishes" all_done
+check "no kernel report" kernel_is_clean
+rm -rf /sys/fs/bpf/ghost
+
+done_testing
