@@ -397,7 +397,7 @@ static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 	bool ours = update(m, idx, t);
 
 	t->stuck = stuck(m, t);
-	if (t->running && stops(m->type)) {
+	if (t->running && (!ours || stops(m->type))) {
 		t->running = 0;
 		t->ran += bpf_ktime_get_ns() - t->started;
 		policy_stop(idx, t);
