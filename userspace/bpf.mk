@@ -35,8 +35,10 @@ HOST_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(wildcard agents/frame/*.c) \
 BPF_OBJS := $(LIBBPF_OBJS) $(HOST_OBJS) \
 	$(BPF_POLICIES:%=$(O)/obj/agents/%/main.o)
 
+BINS += $(BPF_POLICIES:%=$(O)/bin/ghost-%)
+
 all: $(O)/lib/libghost-bpf.a $(O)/lib/libghost-bpf.so \
-	$(O)/lib/pkgconfig/libghost-bpf.pc $(BPF_POLICIES:%=$(O)/bin/ghost-%)
+	$(O)/lib/pkgconfig/libghost-bpf.pc $(BINS)
 
 $(BPF_OBJS): ALL_CFLAGS += $(LIBBPF_CFLAGS)
 $(LIBBPF_OBJS): ALL_CFLAGS += -fPIC
@@ -96,8 +98,7 @@ check-bpf: all
 
 install: install-bpf
 install-bpf: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig
-	install $(BPF_POLICIES:%=$(O)/bin/ghost-%) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig
 	install -m 644 $(O)/lib/libghost-bpf.a $(DESTDIR)$(PREFIX)/lib
 	install $(O)/lib/libghost-bpf.so \
 		$(DESTDIR)$(PREFIX)/lib/libghost-bpf.so.0
