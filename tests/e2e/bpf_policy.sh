@@ -6,7 +6,7 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=27
+planned=32
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
@@ -35,6 +35,28 @@ while [ $i -lt $2 ]; do
 	) &
 done
 wait'
+
+# Has each of the masks $2... in turn, and leaves a line in $1. None may be of CPUs
+# outside as well: who is given back to the normal scheduler takes CPUs from those
+# that are not.
+mover='out=$1
+shift
+i=0
+while [ $i -lt 10 ]; do
+	for mask; do
+		taskset -p $mask $$ >/dev/null
+	done
+	i=$((i + 1))
+done
+echo $$ >>$out'
+
+# Each CPU of the enclave, and all of them, by turns.
+masks()
+{
+	for c in $(seq 1 "$last"); do
+		printf '0x%x 0x%x ' $((1 << c)) $(((1 << cpus) - 2))
+	done
+}
 
 lines()
 {
@@ -108,9 +130,20 @@ check "hackbench, threads and sockets, ends" \
 check "more computing tasks than CPUs end" ghostctl run "$enclave" -- \
 	sh -c "$computers" sh "$tmp/computed" 12
 check "every computing task has ended" lines "$tmp/computed" 12
-check "stress-ng with yields, switches and affinities ends" \
+check "stress-ng with yields and switches ends" \
 	ghostctl run "$enclave" -- stress-ng --quiet --yield 2 \
-	--switch 2 --affinity 2 --affinity-rand --timeout 4
+	--switch 2 --timeout 4
+: >"$tmp/moved"
+# shellcheck disable=SC2046	# a mask a word
+check "tasks that change their affinity end" \
+	ghostctl run "$enclave" -- sh -c '
+		for i in 1 2 3 4; do sh -c "$0" sh "$@" & done
+		wait' "$mover" "$tmp/moved" $(masks)
+check "every one that did has ended" lines "$tmp/moved" 4
+: >"$tmp/left"
+check "one that leaves the CPUs of the enclave ends" \
+	ghostctl run "$enclave" -- sh -c "$mover" sh "$tmp/left" 0x1
+check "it has ended, too" lines "$tmp/left" 1
 : >"$tmp/pinned"
 check "tasks of one CPU among others end" ghostctl run "$enclave" -- \
 	sh -c "taskset -p 0x2 \$\$ >/dev/null; $computers" sh \
@@ -118,6 +151,7 @@ check "tasks of one CPU among others end" ghostctl run "$enclave" -- \
 check "every task of one CPU has ended" lines "$tmp/pinned" 6
 check "none is left in the enclave" within 60 members "$enclave" -eq 0
 check "nobody was starved" stop_agent "$tmp/all.log"
+check "who left was given back" [ "$(number all released)" -gt 0 ]
 echo "# $(number all picks) picks, longest wait $(number all max_wait_us) us"
 
 check "with room for 4 tasks" \
