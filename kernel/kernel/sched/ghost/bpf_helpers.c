@@ -242,7 +242,8 @@ BPF_CALL_3(bpf_ghost_get_affinity, s64, gtid, u8 *, mask, u32, size)
 		return -ENOENT;
 	if (size < cpumask_size())
 		return -E2BIG;
-	memcpy(mask, cpumask_bits(READ_ONCE(p->cpus_ptr)), cpumask_size());
+	/* Not cpus_ptr: nobody is told when migrate_enable() widens that. */
+	memcpy(mask, cpumask_bits(&p->cpus_mask), cpumask_size());
 	return nr_cpu_ids;
 }
 
