@@ -8,6 +8,7 @@
 # kernel complained while it ran. A kernel with kmemleak is asked at the end.
 #
 # For the host it writes to $GHOST_RESULT:
+#	plan PROGRAMS
 #	start NAME
 #	done NAME PASSED FAILED SKIPPED REASON...
 
@@ -27,7 +28,7 @@ if [ "$1" = --after ]; then
 	shift 2
 fi
 pattern=${1:-*}
-complaints=/usr/lib/ghost/complaints
+patterns=/usr/lib/ghost/complaints
 out=/tmp/test.out
 log=/tmp/test.dmesg
 
@@ -35,7 +36,7 @@ log=/tmp/test.dmesg
 kernel_complaints()
 {
 	dmesg -c >$log
-	grep -E -f $complaints $log
+	grep -E -f $patterns $log
 }
 
 # Reads TAP, prints "PASSED FAILED SKIPPED" and what failed, by name.
@@ -143,18 +144,20 @@ if [ -z "$after" ]; then
 	fi
 fi
 
-find . -type f -perm -100 | sed 's,^\./,,' | sort >/tmp/tests
-while read -r name; do
+find . -type f -perm -100 | sed 's,^\./,,' | sort | while read -r name; do
 	if [ -n "$after" ]; then
 		[ "$name" != "$after" ] || after=
 		continue
 	fi
 	# shellcheck disable=SC2254
 	case $name in
-	$pattern) ;;
-	*) continue ;;
+	$pattern) echo "$name" ;;
 	esac
+done >/tmp/tests
+echo "plan $(wc -l </tmp/tests)" >"$GHOST_RESULT"
 
+# Not the standard input: nothing in the loop is to read that by mistake.
+while read -r name <&3; do
 	limit=120
 	[ ! -f "$name.timeout" ] || limit=$(grep -v '^#' "$name.timeout")
 	echo "start $name" >"$GHOST_RESULT"
@@ -187,7 +190,7 @@ while read -r name; do
 		grep -iE '^ok.*# *skip|^1\.\.0|^# counted: ' $out | sed 's/^/    /'
 	fi
 	report "$name" "$passed" "$failed" "$skipped" "$why${why:+, }$took s"
-done </tmp/tests
+done 3</tmp/tests
 
 if [ -e /sys/kernel/debug/kmemleak ]; then
 	echo "start kmemleak" >"$GHOST_RESULT"

@@ -30,19 +30,25 @@ skipped=0
 failures=()
 
 # Adds what the result file $1 says to the sums; $2 says which guest it was.
-# Sets $lost to the program that had not ended when the guest was gone and counts
-# the programs in $programs.
+# Sets $lost to the program that had not ended when the guest was gone, $missing
+# to the number of those that were to run and did not, and counts the programs in
+# $programs.
 count_results()
 {
 	local word name p f s why
 
 	lost=
+	missing=0
 	while read -r word name p f s why; do
 		case $word in
+		plan) missing=$name ;;
 		start) lost=$name ;;
 		done)
 			lost=
-			[[ $name == @(boot|kmemleak) ]] || programs=$((programs + 1))
+			[[ $name == @(boot|kmemleak) ]] || {
+				programs=$((programs + 1))
+				missing=$((missing - 1))
+			}
 			passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
 			[ "$f" -eq 0 ] || failures+=("$name ($2): $why") ;;
 		esac
@@ -83,6 +89,8 @@ for cpus in $cpu_counts; do
 	done
 	if [ $programs -eq 0 ]; then
 		add_failure "no test program ran with $cpus CPUs (names like '$pattern')"
+	elif [ "$missing" -ne 0 ] && [ $failed -eq $failed_before ]; then
+		add_failure "$missing programs did not run with $cpus CPUs"
 	elif [ "$status" -ne 0 ] && [ $failed -eq $failed_before ]; then
 		add_failure "the runner in the guest with $cpus CPUs: status $status"
 	fi
