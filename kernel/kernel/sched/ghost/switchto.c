@@ -19,8 +19,8 @@
  * No pi_lock is held while the CPU is handed over: the task is awake and queued
  * here before the caller enters __schedule().
  */
-#include "../../futex/futex.h"
 #include "ghost.h"
+#include "../../futex/futex.h"
 
 /* Is @p woken to get this CPU? Its pi_lock is held, interrupts are off. */
 bool ghost_switch_asked(struct task_struct *p)
