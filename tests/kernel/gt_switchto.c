@@ -170,8 +170,7 @@ int log_end(struct gt_enclave *e)
 	return e->q.logged;
 }
 
-struct gt_msg *find_msg(struct gt_enclave *e, int from, uint64_t gtid,
-			       int type)
+struct gt_msg *find_msg(struct gt_enclave *e, int from, uint64_t gtid, int type)
 {
 	int i;
 
@@ -221,14 +220,14 @@ bool calm(struct gt_enclave *e, struct gt_task *t, int nr)
 }
 
 bool seat(struct gt_enclave *e, struct gt_task *t, int i,
-		 const struct step *script)
+	  const struct step *script)
 {
 	start_script(t, i, script);
 	return run_dry(e, &t[i]);
 }
 
-struct gt_msg *start_chain(struct gt_enclave *e, struct gt_task *t,
-				  int from, uint16_t run_flags)
+struct gt_msg *start_chain(struct gt_enclave *e, struct gt_task *t, int from,
+			   uint16_t run_flags)
 {
 	int64_t end = gt_now_ms() + GT_WAIT_MS;
 	struct gt_msg *m;

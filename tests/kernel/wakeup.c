@@ -127,7 +127,7 @@ TEST_F(wakeup, deferrable_by_kind_of_wait)
 {
 	struct epoll_event event = { .events = EPOLLIN };
 	struct {
-		long (*fn)(long);
+		long (*fn)(long arg);
 		int deferrable;
 	} waits[] = {
 		{ wait_for_time, 1 }, { wait_for_pipe, 0 }, { wait_for_epoll, 0 },

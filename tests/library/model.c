@@ -24,10 +24,11 @@
 #define SEEDS		3
 #define NR_TASKS	12
 #define SLOTS		40	/* status words that the tasks take turns with */
-#define OUTSIDE		(1 << MODEL_CPUS)	/* mask without CPUs of the enclave */
 #define NOBODY		(-1)
 #define TIMEOUT		300	/* s; an emulated guest is slow */
 #define ROUNDS		50	/* schedules in a row: more is a loop */
+
+enum { OUTSIDE = 1 << MODEL_CPUS };	/* mask without CPUs of the enclave */
 
 /**
  * struct world - outside of what the helpers see
