@@ -128,8 +128,8 @@ TEST_F(msg_order, on_cpu_comes_last)
 		EXPECT_EQ(barrier, gt_barrier(agent.sw));
 	/* Told once: the next turn of b was not asked for. */
 	turns = self->b.ctl->count;
-	EXPECT_TRUE(gt_wait_for(gt_schedule(&agent, 1, &self->b, 0) >= 0 &&
-				self->b.ctl->count != turns));
+	EXPECT_TRUE(gt_wait_for((gt_schedule(&agent, 1, &self->b, 0),
+				 self->b.ctl->count != turns)));
 	EXPECT_EQ(1, times_on_cpu(&qb));
 	gt_queue_close(&qb);
 }

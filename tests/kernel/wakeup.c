@@ -133,31 +133,31 @@ TEST_F(wakeup, deferrable_by_kind_of_wait)
 		{ wait_for_time, 1 }, { wait_for_pipe, 0 }, { wait_for_epoll, 0 },
 	};
 	int epfd = epoll_create1(0);
+	struct gt_task t = { 0 };
 	struct gt_msg m;
 	unsigned int i;
 
 	ASSERT_EQ(0, pipe(fds));
 	ASSERT_EQ(0, epoll_ctl(epfd, EPOLL_CTL_ADD, fds[0], &event));
-	gt_task_end(&self->t);
-	ASSERT_EQ(0, gt_task_start(&self->t));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_task_start(&t));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &t, NULL));
 	for (i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
 		/* It waits for orders at a futex. */
-		gt_tell_call(&self->t, waits[i].fn, epfd);
-		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
-					  MSG_TASK_WAKEUP, &m));
+		gt_tell_call(&t, waits[i].fn, epfd);
+		ASSERT_EQ(0, gt_next_type(&self->e.q, t.gtid, MSG_TASK_WAKEUP,
+					  &m));
 		EXPECT_EQ(1, m.wakeup.deferrable) TH_LOG("futex, before %u", i);
-		ASSERT_EQ(0, gt_drive(&agents[0], 1, &self->t, MSG_TASK_BLOCKED,
-				      NULL));
+		ASSERT_EQ(0, gt_drive(&agents[0], 1, &t, MSG_TASK_BLOCKED, NULL));
 		if (waits[i].fn != wait_for_time)
 			ASSERT_EQ(1, write(fds[1], "x", 1));
-		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
-					  MSG_TASK_WAKEUP, &m));
+		ASSERT_EQ(0, gt_next_type(&self->e.q, t.gtid, MSG_TASK_WAKEUP,
+					  &m));
 		EXPECT_EQ(waits[i].deferrable, m.wakeup.deferrable)
 			TH_LOG("wait %u", i);
-		ASSERT_EQ(0, gt_drive(&agents[0], 1, &self->t, MSG_TASK_BLOCKED,
-				      NULL));
+		ASSERT_EQ(0, gt_drive(&agents[0], 1, &t, MSG_TASK_BLOCKED, NULL));
 	}
+	ASSERT_EQ(0, leave(&t));
+	gt_task_end(&t);
 	close(epfd);
 	close(fds[0]);
 	close(fds[1]);
@@ -167,8 +167,6 @@ TEST_F(wakeup, deferrable_of_a_sleeper_that_joins)
 {
 	struct gt_msg m;
 
-	ASSERT_EQ(0, leave(&self->t));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	gt_tell(&self->t, GT_BLOCK);
 	ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_WAKEUP, &m));
 	EXPECT_EQ(1, m.wakeup.deferrable);
