@@ -2,10 +2,7 @@
 /* Direct switch: when it is an ordinary wake-up and wait, timeouts and signals. */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
