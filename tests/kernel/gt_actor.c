@@ -364,6 +364,15 @@ static bool lost_latch(struct ghost_status_word *sw, uint32_t barrier,
 	return false;
 }
 
+/* An agent that has yet to park replaces the run flags of a latch: let it. */
+static void let_park(struct gt_enclave *e, int cpu)
+{
+	struct ghost_sw_info info;
+
+	if (!gt_sw_info(e, GHOST_AGENT, cpu, &info))
+		gt_wait_for(!(gt_flags(gt_sw_at(e, info)) & GHOST_SW_TASK_ONCPU));
+}
+
 int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
 		uint16_t run_flags)
 {
@@ -373,6 +382,8 @@ int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
 	uint32_t barrier;
 	int state;
 
+	if (run_flags && cpu != a->cpu)
+		let_park(a->e, cpu);
 	do {
 		sw = gt_sw(a->e, t->gtid);
 		if (!sw)

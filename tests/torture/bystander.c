@@ -17,11 +17,11 @@
 static struct gt_enclave e;
 static pid_t host;
 static char quiet[256];			/* what its files said at first */
-static bool watched;
+static bool watched;			/* false before it is destroyed */
 
 bool bystander_is(pid_t pid)
 {
-	return pid == host && watched;
+	return pid == host && load(&watched);
 }
 
 static void read_files(char *text, size_t size)
@@ -104,7 +104,7 @@ int bystander_start(void)
 			  host <= 0 || strstr(quiet, " 0 0 1 "))) ||
 	    !gt_wait_for(members_stay()))
 		return -ETIMEDOUT;
-	watched = true;
+	store(&watched, true);
 	return 0;
 }
 
@@ -112,12 +112,18 @@ void bystander_check(void)
 {
 	char now[sizeof(quiet)];
 
-	if (!watched || load(&shared->failed))
+	bool stay;
+
+	if (!load(&watched) || load(&shared->failed))
 		return;
 	read_files(now, sizeof(now));
+	stay = members_stay();
+	/* Its end may have come while we looked. */
+	if (!load(&watched))
+		return;
 	if (strcmp(now, quiet))
 		fail("the bystander was '%s' and is '%s'", quiet, now);
-	else if (!members_stay())
+	else if (!stay)
 		fail("the bystander's tasks are not those that it had");
 }
 
@@ -125,7 +131,7 @@ void bystander_end(void)
 {
 	int i;
 
-	watched = false;
+	store(&watched, false);
 	if (gt_destroy(&e))
 		fail("the bystander cannot be destroyed");
 	if (host > 0)
