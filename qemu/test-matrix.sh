@@ -7,7 +7,7 @@
 # prints a table. What make test runs is not repeated here. A row can be named
 # to run it alone:
 #
-#   3cpus 8cpus      so many CPUs
+#   1cpu 3cpus 8cpus so many CPUs
 #   smt              2 cores with 2 threads each
 #   numa             2 nodes with 2 CPUs each
 #   none voluntary   preempt=, with 4 CPUs (full is the default)
@@ -26,7 +26,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-rows=(3cpus 8cpus smt numa none voluntary 64cpus)
+rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus)
 results=()
 status=0
 
@@ -47,7 +47,7 @@ run_row()
 [ ${#wanted[@]} -gt 0 ] || wanted=("${rows[@]}")
 for row in "${wanted[@]}"; do
 	case $row in
-	3cpus|8cpus) run_row "$row" --cpus "${row%cpus}" ;;
+	1cpu|3cpus|8cpus) run_row "$row" --cpus "${row%%c*}" ;;
 	smt) run_row smt --cpus 4,sockets=1,cores=2,threads=2 ;;
 	numa)
 		run_row numa --cpus 4,sockets=2,cores=2,threads=1 \
