@@ -58,7 +58,7 @@ process_gone()
 }
 
 workers=
-check "an enclave" sh -c "ghostctl create --cpus 1 >$tmp/id"
+check "an enclave" sh -c "ghostctl create --cpus $cpu >$tmp/id"
 id=$(cat "$tmp/id")
 check "first agent joins it" start_agent first --enclave "$id"
 first=$agent

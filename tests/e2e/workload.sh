@@ -38,7 +38,7 @@ stat_policy_is()
 	[ "$(sed 's/.*) //' "/proc/$1/stat" | cut -d' ' -f39)" = "$2" ]
 }
 
-check "agent creates its enclave" start_agent first --cpus 1
+check "agent creates its enclave" start_agent first --cpus "$cpu"
 check "status says active" \
 	grep -q 'active yes' "/sys/fs/ghost/enclave_$enclave/status"
 check "list names it" sh -c "ghostctl list | grep -q '$enclave'"
@@ -69,7 +69,7 @@ wait "$load"
 check "its tasks finish under CFS" lines "$tmp/load" 30
 
 # Runnable timeout: an enclave without an agent.
-enclave=$(ghostctl create --cpus 1 --timeout 1000)
+enclave=$(ghostctl create --cpus "$cpu" --timeout 1000)
 ghostctl set "$enclave" fallback 0
 check "create prints the number" test -d "/sys/fs/ghost/enclave_$enclave"
 : >"$tmp/stalled"

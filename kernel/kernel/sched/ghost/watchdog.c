@@ -35,6 +35,17 @@ static unsigned long period(struct ghost_enclave *e)
 	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
+/* Nothing is locked: a sample. */
+static bool cpu_taken(struct rq *rq)
+{
+	struct task_struct *curr = rcu_dereference(rq->curr);
+
+	/* The work that looks is no reason: it has pushed aside what ran. */
+	if (curr == current)
+		return data_race(rq->cfs.h_nr_runnable > 1 || sched_rt_runnable(rq));
+	return !ghost_class(curr) && !is_idle_task(curr);
+}
+
 static bool all_cpus_taken(struct ghost_enclave *e)
 {
 	bool any = false, taken = true;
@@ -42,10 +53,8 @@ static bool all_cpus_taken(struct ghost_enclave *e)
 
 	rcu_read_lock();
 	for_each_cpu(cpu, e->cpus) {
-		struct task_struct *curr = rcu_dereference(cpu_rq(cpu)->curr);
-
 		any = true;
-		if (ghost_class(curr) || is_idle_task(curr))
+		if (!cpu_taken(cpu_rq(cpu)))
 			taken = false;
 	}
 	rcu_read_unlock();
