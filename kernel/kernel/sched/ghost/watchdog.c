@@ -42,7 +42,7 @@ static bool cpu_taken(struct rq *rq)
 
 	/* The work that looks is no reason: it has pushed aside what ran. */
 	if (curr == current)
-		return data_race(rq->cfs.h_nr_runnable > 1 || sched_rt_runnable(rq));
+		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 || READ_ONCE(rq->rt.rt_queued);
 	return !ghost_class(curr) && !is_idle_task(curr);
 }
 
