@@ -441,8 +441,7 @@ DECLARE_PER_CPU(struct ghost_bpf_run *, ghost_bpf_running);
 void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct bpf_prog *prog,
 		     struct bpf_ghost_sched *ctx);
 bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
-		   struct task_struct *p, struct bpf_ghost_msg *ctx, u16 type,
-		   const void *payload, u16 size);
+		   struct task_struct *p, struct bpf_ghost_msg *m);
 void ghost_bpf_latch_failure(struct ghost_enclave *e, struct task_struct *p,
 			     int error);
 int ghost_bpf_select_rq(struct ghost_enclave *e, struct bpf_prog *prog,
