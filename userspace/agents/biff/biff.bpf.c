@@ -64,7 +64,7 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return fifo_list(EVERYWHERE)->first;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
 	return false;
 }

@@ -400,9 +400,9 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return task_at(rq->heaps[next].entries[0].idx)->everywhere;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
-	struct fair_task *f = fair_at(t - tasks), *g = fair_at(curr - tasks);
+	struct fair_task *f = fair_at(idx), *g = fair_at(curr);
 
 	return f->waits && f->heap == FAIR_ELIGIBLE && f->rq == g->rq &&
 		before(f->deadline, g->deadline);

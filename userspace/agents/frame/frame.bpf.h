@@ -84,19 +84,27 @@ static __always_inline bool policy_waiting(__u32 cpu, struct frame_cpu *c);
 /* Is somebody waiting at @cpu, which is busy, whom another CPU could take? */
 static __always_inline bool policy_surplus(__u32 cpu);
 
-/* Must @curr make room at once for @t, which has just got up? */
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr);
+/* Must task @curr make room at once for @idx, which has just got up? */
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr);
 
 /* ---- helpers ---- */
 
+/* An address is kept: clang would add it up again for each member. */
+
 static __always_inline struct frame_task *task_at(__u32 idx)
 {
-	return &tasks[idx & (FRAME_TASKS - 1)];
+	struct frame_task *t = &tasks[idx & (FRAME_TASKS - 1)];
+
+	barrier_var(t);
+	return t;
 }
 
 static __always_inline struct frame_cpu *cpu_at(__u32 cpu)
 {
-	return &cpus[cpu & (FRAME_CPUS - 1)];
+	struct frame_cpu *c = &cpus[cpu & (FRAME_CPUS - 1)];
+
+	barrier_var(c);
+	return c;
 }
 
 static __always_inline struct frame_cpu *this_cpu(void)
@@ -402,11 +410,12 @@ static __always_inline bool kicks_nobody(const struct bpf_ghost_msg *m)
 }
 
 /* What runs on @cpu makes room for the task, if the policy says so. */
-static __always_inline void preempt_for(struct frame_task *t, __u32 cpu)
+static __always_inline void preempt_for(__u32 idx, __u32 cpu)
 {
-	struct frame_task *curr = task_at(cpu_at(cpu)->curr);
+	__u32 curr = cpu_at(cpu)->curr;
+	struct frame_task *t = task_at(curr);
 
-	if (!curr->running || curr->cpu != cpu || !policy_preempts(t, curr))
+	if (!t->running || t->cpu != cpu || !policy_preempts(idx, curr))
 		return;
 	this_cpu()->preempts++;
 	bpf_ghost_resched_cpu2(cpu, RESCHED_GHOST_CLASS | SET_MUST_RESCHED);
@@ -420,24 +429,23 @@ static __always_inline void enqueue(__u32 idx, struct frame_task *t,
 
 	if (kicks_nobody(m) || kick_for(idx, cpu) || !wakeup)
 		return;
-	preempt_for(t, cpu == FRAME_NONE ? t->cpu : cpu);
+	preempt_for(idx, cpu == FRAME_NONE ? t->cpu : cpu);
 }
 
 /* Returns whether the message is done with. */
 static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 {
 	struct frame_task *t = task_at(idx);
-	bool ours = update(m, idx, t);
+	bool ours = update(m, idx, t), off = stops(m->type);
 	__u64 now = bpf_ktime_get_ns();
 
 	t->stuck = stuck(m, t);
-	if (t->running && (!ours || stops(m->type))) {
+	if (t->running && (!ours || off)) {
 		t->running = 0;
 		t->ran += now - t->started;
 		policy_stop(idx, t, now);
 	}
-	if (m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP ||
-	    stops(m->type))
+	if (off || m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP)
 		t->queued_at = now;
 
 	policy_dequeue(idx, t);
@@ -445,7 +453,7 @@ static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 		forget(idx, t);
 	else if (t->runnable && !t->running)
 		enqueue(idx, t, m, now);
-	return ours || stops(m->type);
+	return ours || off;
 }
 
 static __always_inline void tick(__u32 cpu)

@@ -121,9 +121,9 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return queue_at(EVERYWHERE)->levels;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
-	return level_of(t - tasks, t) < level_of(curr - tasks, curr);
+	return level_of(idx, task_at(idx)) < level_of(curr, task_at(curr));
 }
 
 #endif /* LEVELS_BPF_H */

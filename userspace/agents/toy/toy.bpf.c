@@ -154,7 +154,7 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return more();
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
 	return false;
 }
