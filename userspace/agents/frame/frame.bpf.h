@@ -117,18 +117,18 @@ static __always_inline bool has_cpu(const __u64 *mask, __u32 cpu)
 	return mask[(cpu / 64) & (FRAME_CPU_WORDS - 1)] >> (cpu & 63) & 1;
 }
 
+/* By the upper six bits of a product, which differ for each power of two. */
+static const __u8 bit_by_product[64] = {
+	0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4,
+	62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
+	46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
+};
+
+/* Without a branch, or the verifier walks every path. */
 static __always_inline __u32 first_bit(__u64 word)
 {
-	__u32 bit = 0, step;
-
-	/* Without a branch, or the verifier walks every path. */
-	for (step = 32; step; step /= 2) {
-		__u32 none = !(word & ((1ULL << step) - 1));
-
-		bit += none * step;
-		word >>= none * step;
-	}
-	return bit;
+	return bit_by_product[(word & -word) * 0x03f79d71b4cb0a89ULL >> 58];
 }
 
 /* ---- idle CPUs ---- */
