@@ -3,9 +3,9 @@
  * ghost-bench: one row of measurements a run.
  *
  * A row takes a number of repetitions. In each it stamps many single events
- * and keeps their median, or another percentile: the host of an emulated guest takes its CPUs away for
- * milliseconds, which a mean would be made of. What a run prints are these
- * medians, one a repetition.
+ * and keeps their median, or another percentile: the host of an emulated guest
+ * takes its CPUs away for milliseconds, which a mean would be made of. What a
+ * run prints are these, one a repetition.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -138,8 +138,9 @@ GHOST_PROG_TYPE(halt_poll);
 
 /* ---- running ---- */
 
-static __always_inline u32 run(struct ghost_bpf_run *r, enum ghost_bpf_slot slot,
-	       struct bpf_prog *prog, void *ctx)
+static __always_inline u32 run(struct ghost_bpf_run *r,
+			       enum ghost_bpf_slot slot,
+			       struct bpf_prog *prog, void *ctx)
 {
 	u32 ret;
 
