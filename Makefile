@@ -23,7 +23,7 @@ help:
 	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make off-is-off  with the option off, the kernel is that without the series'
 	@echo 'make series     the kernel side for git am, in build/series'
-	@echo 'make bench      measure it against EEVDF and sched_ext (2 minutes)'
+	@echo 'make bench      measure it against EEVDF and sched_ext (10 minutes)'
 	@echo 'make shell      a prompt in the virtual machine'
 	@echo
 	@echo 'make kernel     the patched kernel, in build/kernel-VARIANT'

@@ -20,8 +20,12 @@ tasks=${3:-6000}
 fs=/sys/fs/ghost
 log=/tmp/bench.log
 unit=
+perf_unit=ns
 case $boot in
-plain|single|batch|scale) unit=--instructions ;;
+plain|single|batch|scale)
+	unit=--instructions
+	perf_unit=instructions
+	;;
 esac
 
 missing()
@@ -60,13 +64,60 @@ says()
 	grep -q "$1" "$2" 2>/dev/null
 }
 
+# perf_bench SCHED CPUS ROW AWK COMMAND...: three times whatever the repetitions
+# are; AWK finds a sample in what COMMAND says.
+perf_bench()
+{
+	sched=$1
+	cpus=$2
+	row=$3
+	program=$4
+	shift 4
+	samples=
+	for _ in 1 2 3; do
+		"$@" >/tmp/bench.out 2>$log || break
+		samples=$samples,$(awk "$program" /tmp/bench.out)
+	done
+	if [ "${samples#,*,*,}" != "$samples" ]; then
+		echo "bench sched=$sched cpus=$cpus row=$row" \
+			"unit=$perf_unit samples=${samples#,}"
+	else
+		missing "$sched" "$cpus" "$row"
+	fi
+}
+
+# perf_rows SCHED CPUS COMMAND...: through COMMAND, on CPUs that the scheduler
+# chooses. Two switches a loop; 400 messages a loop of messaging, whose time is
+# in milliseconds.
+perf_rows()
+{
+	who=$1
+	used=$2
+	shift 2
+	command -v perf >/dev/null || return 0
+	perf_bench "$who" "$used" perf-pipe \
+		"/usecs.op/ { print \$1 * 500 }" \
+		"$@" perf bench sched pipe -l 2000
+	perf_bench "$who" "$used" perf-messaging \
+		"/Total time/ { print \$3 * 1e9 / 4000 }" \
+		"$@" perf bench sched messaging -g 1 -l 10
+}
+
 # one_cpu SCHED COMMAND..., two_cpus SCHED COMMAND...: through COMMAND.
 one_cpu()
 {
 	who=$1
 	shift
-	measure "$who" 1 "$@" ghost-bench pipe --cpus "$single"
-	measure "$who" 1 "$@" ghost-bench yield --cpus "$single"
+	for row in pipe yield futex; do
+		# shellcheck disable=SC2086 # two words or none
+		measure "$who" 1 "$@" ghost-bench $row --cpus "$single" $few
+	done
+	measure "$who" 1 "$@" ghost-bench wakeup --cpus "$single"
+	if [ "$boot" = pair ]; then
+		measure "$who" 1 "$@" ghost-bench wakeup-busy --cpus "$single"
+	else
+		perf_rows "$who" 1 "$@"
+	fi
 }
 
 two_cpus()
@@ -75,44 +126,54 @@ two_cpus()
 	who=$1
 	shift
 	measure "$who" 2 "$@" ghost-bench pipe --cpus 0,1
+	perf_rows "$who" 2 "$@"
 }
 
-# under_fifo CPUS COMMAND...: COMMAND ENCLAVE while ghost-fifo schedules it.
-under_fifo()
+# under POLICY CPUS COMMAND...: COMMAND while ghost-POLICY schedules $enclave.
+under()
 {
-	enclave=$(ghostctl create --cpus "$1" 2>$log) || return
-	shift
-	ghost-fifo --enclave "$enclave" >/tmp/fifo.log 2>&1 &
+	policy=$1
+	enclave=$(ghostctl create --cpus "$2" 2>$log) || return
+	shift 2
+	"ghost-$policy" --enclave "$enclave" >/tmp/policy.log 2>&1 &
 	agent=$!
-	if within 20 says '^ready ' /tmp/fifo.log; then
+	if within 20 says '^ready ' /tmp/policy.log; then
 		"$@"
 	else
-		cp /tmp/fifo.log $log
-		missing fifo 1 pipe
+		cp /tmp/policy.log $log
+		missing "$policy" 1 pipe
 	fi
 	kill $agent
 	wait "$agent"
 	ghostctl destroy "$enclave"
 }
 
-# direct_switch SCHED COMMAND...: through COMMAND.
-direct_switch()
+# by_policy FUNCTION: its rows, through the policy that under() has started.
+by_policy()
+{
+	"$1" "$policy" ghostctl run "$enclave" --
+}
+
+switchto()
 {
 	who=$1
 	shift
-	measure "$who" 1 "$@" ghost-bench futex --cpus "$single"
 	measure "$who" 1 "$@" ghost-bench switchto --cpus "$single"
 }
 
-fifo_one_cpu()
+policies_one_cpu()
 {
-	one_cpu fifo ghostctl run "$enclave" --
-	direct_switch fifo ghostctl run "$enclave" --
+	for policy in biff eevdf-bpf prio fifo; do
+		under $policy "$single" by_policy one_cpu
+	done
+	under fifo "$single" by_policy switchto
 }
 
-fifo_two_cpus()
+policies_two_cpus()
 {
-	two_cpus fifo ghostctl run "$enclave" --
+	for policy in biff eevdf-bpf prio fifo; do
+		under $policy 0-1 by_policy two_cpus
+	done
 }
 
 scx_enabled()
@@ -120,20 +181,30 @@ scx_enabled()
 	[ "$(cat /sys/kernel/sched_ext/state)" = "$1" ]
 }
 
-scx_switches()
+# under_scx SCHEDULER: all rows under one of sched_ext.
+under_scx()
 {
-	command -v scx_simple >/dev/null || return
-	scx_simple >$log 2>&1 &
+	command -v "$1" >/dev/null || return
+	"$1" >$log 2>&1 &
 	scx=$!
 	if within 20 scx_enabled enabled; then
-		one_cpu scx_simple env
-		two_cpus scx_simple env
+		one_cpu "$1" env
+		two_cpus "$1" env
 	else
-		missing scx_simple 1 pipe
+		missing "$1" 1 pipe
 	fi
 	kill -INT $scx
 	wait $scx
 	within 20 scx_enabled disabled
+}
+
+normal_and_scx()
+{
+	one_cpu eevdf env
+	two_cpus eevdf env
+	switchto eevdf env
+	under_scx scx_simple
+	under_scx scx_central
 }
 
 # The successor says how the handoff went once all that waited have run.
@@ -173,6 +244,8 @@ handoff()
 echo "bench kernel=$(uname -r) machine_cpus=$(nproc) boot=$boot"
 # Where it can, the single CPU is not the one that the rest of the guest is on.
 single=$(($(nproc) > 1))
+# Instructions are the same each time, and emulation that counts them is slow
+few=${unit:+--rounds 1000}
 [ -z "$unit" ] || measure eevdf 1 ghost-bench unit
 case $boot in
 plain)
@@ -181,23 +254,17 @@ plain)
 	done
 	;;
 single)
-	one_cpu eevdf env
-	direct_switch eevdf env
-	two_cpus eevdf env
+	normal_and_scx
 	measure eevdf 1 ghost-bench fork
 	measure eevdf 1 ghost-bench tick
-	scx_switches
 	measure agent 1 ghost-bench local
 	measure agent 1 ghost-bench at-schedule
 	measure agent 1 ghost-bench timer
-	under_fifo 0 fifo_one_cpu
+	policies_one_cpu
 	;;
 pair)
-	one_cpu eevdf env
-	direct_switch eevdf env
-	two_cpus eevdf env
+	normal_and_scx
 	measure eevdf 1 ghost-bench threads --cpus 1
-	scx_switches
 	measure agent 1 ghost-bench local --cpus 1
 	measure agent 1 ghost-bench at-schedule --cpus 1
 	measure agent 1 ghost-bench timer --cpus 1
@@ -205,9 +272,9 @@ pair)
 	measure agent 2 ghost-bench batch --cpus 0,1
 	measure agent 2 ghost-bench both --cpus 0,1
 	measure agent 1 ghost-bench kill --cpus 1
-	under_fifo 1 fifo_one_cpu
-	under_fifo 0-1 fifo_two_cpus
-	under_fifo 1 handoff
+	policies_one_cpu
+	policies_two_cpus
+	under fifo 1 handoff
 	;;
 batch)
 	# Few: the idle CPUs spin through all the instructions there are

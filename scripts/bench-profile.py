@@ -6,11 +6,14 @@ Boots a guest with one CPU under -icount, starts COMMAND in it, has the emulator
 log every instruction for a moment, and adds them up by kernel function. A span
 is one stay in the kernel, from user space to user space; spans are told apart
 by the function that their system call begins with (--spans). Spans that an
-interrupt fell into are left out.
+interrupt fell into are left out. With --under a policy in BPF schedules COMMAND,
+and its programs are shown by name.
 
     scripts/bench-profile.py --spans ghost_commit_ioctl,do_sched_yield \\
         -- ghost-bench local --reps 90 --rounds 10000
     scripts/bench-profile.py --spans ksys_write,ksys_read \\
+        -- ghost-bench pipe --reps 90 --rounds 10000
+    scripts/bench-profile.py --spans ksys_write,ksys_read --under biff \\
         -- ghost-bench pipe --reps 90 --rounds 10000
 """
 import argparse
@@ -27,19 +30,26 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 KERNEL = 0xffff800000000000
 IRQ = ("sysvec_", "asm_sysvec_", "common_interrupt", "asm_common_interrupt")
+# Starts a policy, says where its programs are, and has it schedule a command.
+UNDER = """ghost-{} --cpus 0 >/tmp/policy 2>&1 &
+until grep -q '^ready ' /tmp/policy; do sleep 0.1; done
+grep bpf_prog_ /proc/kallsyms
+echo profile: started
+ghostctl run "$(sed -n 's/^ready enclave=\\([0-9]*\\).*/\\1/p' /tmp/policy)" -- """
 TRACE = re.compile(r"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
 
 
-def read_symbols(path):
-    addresses, names = [], []
-    with open(path, encoding="ascii") as f:
-        for line in f:
-            address, kind, name = line.split()
-            if kind in "tTwW":
-                addresses.append(int(address, 16))
-                names.append(name)
-    order = sorted(range(len(addresses)), key=lambda i: addresses[i])
-    return [addresses[i] for i in order], [names[i] for i in order]
+def read_symbols(lines):
+    """Addresses and names of functions, from lines as in System.map."""
+    symbols = []
+    for line in lines:
+        address, kind, name = line.split()[:3]
+        if kind in "tTwW":
+            # The kernel puts a hash of it before the name of a program.
+            name = re.sub("^bpf_prog_[0-9a-f]{16}_", "bpf: ", name)
+            symbols.append((int(address, 16), name))
+    symbols.sort()
+    return [a for a, _ in symbols], [n for _, n in symbols]
 
 
 def tell(monitor, command):
@@ -48,14 +58,16 @@ def tell(monitor, command):
 
 
 def record(args, work):
-    """Boots, waits until COMMAND runs, logs; the log's path."""
+    """Boots, waits until COMMAND runs, logs: path of the log, BPF programs."""
+    start = UNDER.format(args.under) if args.under else "echo profile: started; "
+    programs = []
     path, log = os.path.join(work, "monitor"), os.path.join(work, "log")
     run = [os.path.join(TOP, "qemu/run.sh"), "--variant", args.variant,
            "--accel", "icount", "--cpus", "1", "--name", "bench-profile",
            "--timeout", "300", "--append", "loglevel=4",
            "--qemu", "-monitor", "--qemu", f"unix:{path},server,nowait",
            "--qemu", "-D", "--qemu", log, "--",
-           "sh", "-c", "echo profile: started; " + " ".join(args.command)]
+           "sh", "-c", start + " ".join(args.command)]
     # What run.sh says of a guest that is stopped from outside is of no interest
     with open(os.path.join(work, "errors"), "w+", encoding="utf-8") as errors, \
          subprocess.Popen(run, stdout=subprocess.PIPE, text=True, stderr=errors,
@@ -63,6 +75,8 @@ def record(args, work):
         for line in guest.stdout:
             if line.startswith("profile: started"):
                 break
+            if " bpf_prog_" in line:
+                programs.append(line)
         else:
             errors.seek(0)
             sys.exit("bench-profile: the guest did not start\n" + errors.read())
@@ -75,7 +89,7 @@ def record(args, work):
             tell(monitor, "log none")
             tell(monitor, "quit")
         guest.communicate()
-    return log
+    return log, programs
 
 
 def spans_of(log, symbols, kinds):
@@ -105,6 +119,7 @@ def main():
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     p.add_argument("--spans", required=True, help="functions, with commas")
+    p.add_argument("--under", metavar="POLICY", help="biff, prio, eevdf-bpf ...")
     p.add_argument("--variant", default="default")
     p.add_argument("--after", type=float, default=2,
                    help="seconds of the host until the log begins")
@@ -114,13 +129,16 @@ def main():
     p.add_argument("command", nargs="+", metavar="COMMAND")
     args = p.parse_args()
 
-    symbols = read_symbols(os.path.join(
-        TOP, "build", "kernel-" + args.variant, "System.map"))
+    with open(os.path.join(TOP, "build", "kernel-" + args.variant,
+                           "System.map"), encoding="ascii") as f:
+        lines = f.readlines()
     kinds = args.spans.split(",")
     total = {k: collections.Counter() for k in kinds}
     seen = collections.Counter()
     with tempfile.TemporaryDirectory() as work:
-        for kind, count in spans_of(record(args, work), symbols, kinds):
+        log, programs = record(args, work)
+        symbols = read_symbols(lines + programs)
+        for kind, count in spans_of(log, symbols, kinds):
             seen[kind] += 1
             total[kind] += count
     for kind in kinds:

@@ -13,19 +13,44 @@ import statistics
 import subprocess
 import sys
 
+# Who schedules, and what the table calls it.
+SCHEDULERS = [
+    ("eevdf", "EEVDF"), ("scx_simple", "scx_simple"),
+    ("scx_central", "scx_central"), ("biff", "biff"),
+    ("eevdf-bpf", "eevdf-bpf"), ("prio", "prio"), ("fifo", "ghost-fifo"),
+]
+# Aims of a pipe switch: a multiple of the same under another scheduler.
+PIPE_AIMS = {"biff": ("scx_simple", 1.0), "eevdf-bpf": ("eevdf", 1.1)}
+
+
+def under_all(row, cpus, text, aims=None):
+    """A row under each of the schedulers."""
+    return [(row, sched, cpus, f"{text}, {name}", (aims or {}).get(sched))
+            for sched, name in SCHEDULERS]
+
+
+def wakeups(row, text):
+    """The percentiles of a latency, under each of the schedulers."""
+    return [r for end, what in (("50", "median"), ("95", "95 %"),
+                                ("99", "99 %"), ("max", "longest"))
+            for r in under_all(f"{row}-{end}", 1, f"{text}, {what}")]
+
+
+def perf_rows(cpus, where):
+    return (under_all("perf-pipe", cpus, f"perf sched pipe{where}") +
+            under_all("perf-messaging", cpus, f"perf messaging{where}"))
+
+
 # Row, scheduler, CPUs, what it is; aim as a multiple of a switch under EEVDF in
-# the same boot, or None. That switch is the one through a pipe on one CPU; for
-# rows with an asterisk, in which no page tables are switched, between threads.
+# the same boot, or as in PIPE_AIMS, or None. That switch is the one through a
+# pipe on one CPU; for rows with an asterisk, in which no page tables are
+# switched, between threads.
 # In the boot "scale" it is a multiple of the same row with one task instead.
 SINGLE = [
-    ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
-    ("pipe", "scx_simple", 1, "pipe switch, scx_simple", None),
-    ("pipe", "fifo", 1, "pipe switch, ghost-fifo", None),
-    ("yield", "eevdf", 1, "yield switch, EEVDF", None),
-    ("yield", "scx_simple", 1, "yield switch, scx_simple", None),
-    ("yield", "fifo", 1, "yield switch, ghost-fifo", None),
-    ("futex", "eevdf", 1, "futex wake and wait, EEVDF", None),
-    ("futex", "fifo", 1, "futex wake and wait, ghost-fifo", None),
+    *under_all("pipe", 1, "pipe switch", PIPE_AIMS),
+    *under_all("yield", 1, "yield switch"),
+    *under_all("futex", 1, "futex wake and wait"),
+    *wakeups("wakeup", "wake-up"),
     ("switchto", "eevdf", 1, "wake and wait in one call, EEVDF", None),
     ("switchto", "fifo", 1, "direct switch, ghost-fifo", None),
     ("schedule-local", "agent", 1, "local schedule", 1.15),
@@ -65,15 +90,15 @@ BOOTS = {
         ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
         ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
     ],
-    "single": SINGLE + [
+    "single": SINGLE + perf_rows(1, "") + [
         ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
         ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
     ],
     "pair": SINGLE + [
         ("threads", "eevdf", 1, "switch between threads, EEVDF", None),
-        ("pipe", "eevdf", 2, "pipe switch, 2 CPUs, EEVDF", None),
-        ("pipe", "scx_simple", 2, "pipe switch, 2 CPUs, scx_simple", None),
-        ("pipe", "fifo", 2, "pipe switch, 2 CPUs, ghost-fifo", None),
+        *wakeups("wakeup-busy", "wake-up, busy"),
+        *under_all("pipe", 2, "pipe switch, 2 CPUs", PIPE_AIMS),
+        *perf_rows(2, ", 2 CPUs"),
         ("message-poll", "agent", 2, "message, polling agent*", 0.25),
         ("schedule-remote", "agent", 2, "remote schedule, end to end*", 2.0),
         ("batch-1", "agent", 2, "remote commit, agent's side*", None),
@@ -105,7 +130,9 @@ TITLES = {
     "memory9": "bytes of kernel memory, 9 CPUs",
 }
 # What of ghost-bench measures a row, when it is not called the same
-PROGRAMS = {"schedule-local": "local", "message-local": "local",
+PROGRAMS = {**{f"wakeup{busy}-{end}": "wakeup" + busy
+               for busy in ("", "-busy") for end in ("50", "95", "99", "max")},
+            "schedule-local": "local", "message-local": "local",
             "message-poll": "remote", "schedule-remote": "remote",
             "batch-1": "batch", "batch-2": "batch", "batch-4": "batch",
             "batch-8": "batch", "kill-to-cfs": "kill",
@@ -113,7 +140,9 @@ PROGRAMS = {"schedule-local": "local", "message-local": "local",
             "group-both": "both", "message-timer": "timer",
             "handoff-gap": "handoff", "handoff-wait": "handoff"}
 # Nobody compares these with a switch: they have no place in the plot.
-RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick")
+RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick",
+        *(f"wakeup{busy}-{end}" for busy in ("", "-busy")
+          for end in ("50", "95", "99", "max")))
 
 
 def digest(path):
@@ -187,8 +216,12 @@ def read_boot(spec, tasks):
         entry = {"row": row, "sched": sched, "cpus": used, "text": text,
                  "unit": unit, "samples": samples, "median": median,
                  "min": min(samples), "max": max(samples), "ratio": ratio}
+        if isinstance(aim, tuple):
+            peer = rows.get((row, aim[0], used))
+            aim = (aim[1] * ratio * statistics.median(peer[1]) / median
+                   if peer and ratio is not None else None)
         if aim is not None and ratio is not None:
-            entry["aim"] = aim
+            entry["aim"] = round(aim, 2)
             entry["reached"] = ratio <= aim
         result["rows"].append(entry)
     return result
@@ -240,7 +273,7 @@ def table(report):
              "aim: for x."]
     for b in report["boots"]:
         lines += ["", f"{b['title']}; accelerator {b['accelerator']}", ""]
-        lines.append(f"  {'':31}{'median':>8}{'least..most':>18}{'x':>8}"
+        lines.append(f"  {'':36}{'median':>8}{'least..most':>18}{'x':>8}"
                      f"  {'aim'}")
         for r in b["rows"]:
             spread = (f"{figure(r['min'], r['unit'])}.."
@@ -251,10 +284,10 @@ def table(report):
                 aim = (f"{r['aim']:<4g} "
                        + ("reached" if r["reached"] else "not reached"))
             median = figure(r["median"], r["unit"])
-            lines.append(f"  {r['text']:31.31}{median:>8}"
+            lines.append(f"  {r['text']:36.36}{median:>8}"
                          f"{spread:>18}{ratio:>8}  {aim}".rstrip())
         for r in b["not_measured"]:
-            lines.append(f"  {r['text']:31.31} not measured: {r['why'][:31]}")
+            lines.append(f"  {r['text']:36.36} not measured: {r['why'][:31]}")
     return "\n".join(lines) + "\n"
 
 
@@ -355,7 +388,7 @@ def main():
     complete_memory(boots, args.vmlinux)
     for b in boots:
         for r in b["not_measured"]:
-            if r["sched"] == "scx_simple" and args.no_scx:
+            if r["sched"].startswith("scx_") and args.no_scx:
                 r["why"] = args.no_scx
     kernels = {b["kernel"] for b in boots if b["kernel"]}
     report = {

@@ -4,8 +4,7 @@
 # bench.sh [--name NAME] [--variant VARIANT] [--reps N] [--tasks N]
 #          [--boots "NAME ..."] [--icount-only] [--from-logs]
 #
-# Measures SCHED_GHOST against EEVDF and sched_ext's scx_simple in virtual
-# machines, says what Documentation/measuring.md explains, and leaves
+# Measures SCHED_GHOST against EEVDF and sched_ext's examples in virtual machines, says what Documentation/measuring.md explains, and leaves
 #
 #   build/bench/NAME.json  all samples, and what they were taken on
 #   build/bench/NAME.txt   the table that is shown, too
@@ -55,8 +54,8 @@ out=$BUILD/bench
 kernel=$BUILD/kernel-$variant
 mkdir -p "$out"
 
-# sched_ext's example scheduler from the same kernel tree. Prints why it is not
-# there if it is not.
+# sched_ext's example schedulers from the same kernel tree. Prints why they are
+# not there if they are not.
 build_scx()
 {
 	local log=$BUILD/logs/bench-scx.log dir=$out/scx-$variant
@@ -65,8 +64,8 @@ build_scx()
 	[ -f "$kernel/vmlinux" ] || { echo "there is no $kernel/vmlinux"; return; }
 	make -C "$BUILD/linux/tools/sched_ext" -j"$(nproc)" O="$dir" \
 		CLANG=clang-19 LLVM_STRIP=llvm-strip-19 \
-		VMLINUX_BTF="$kernel/vmlinux" scx_simple >"$log" 2>&1 ||
-		echo "it did not build, see build/logs/bench-scx.log"
+		VMLINUX_BTF="$kernel/vmlinux" scx_simple scx_central >"$log" 2>&1 ||
+		echo "they did not build, see build/logs/bench-scx.log"
 }
 
 # boot_guest BOOT CPUS ACCEL [WORD...]: one guest, with its rows in its log.
@@ -80,7 +79,9 @@ boot_guest()
 	[ "$boot" != scale ] || memory=$((memory + tasks / 20))
 	logs+=("$boot:$cpus:$accel:$BUILD/logs/bench-$name-$boot.log")
 	[ -z "$from_logs" ] || return 0
-	[ -z "$scx" ] || file=(--file "$scx:/usr/bin/scx_simple")
+	[ -z "$scx" ] || file=(--file "$scx/scx_simple:/usr/bin/scx_simple"
+			       --file "$scx/scx_central:/usr/bin/scx_central")
+	[[ $boot != single && $boot != pair ]] || file+=(--file "$perf:/usr/bin/perf")
 	"$TOP/qemu/run.sh" --variant "$variant" --accel "$accel" --cpus "$cpus" \
 		"${file[@]}" --append "loglevel=4 $*" --timeout 1800 \
 		--silence 300 --memory "$memory" \
@@ -92,14 +93,16 @@ boot_guest()
 logs=()
 scx=
 no_scx=
+perf=
 if [ -n "$only" ]; then
 	boot_guest plain 1 icount
 else
 	if [ -z "$from_logs" ]; then
 		"$TOP/scripts/deps.sh" --bench
 		no_scx=$(build_scx)
-		scx=$out/scx-$variant/build/bin/scx_simple
-		[ -z "$no_scx" ] || { scx=; say "no scx_simple: $no_scx"; }
+		scx=$out/scx-$variant/build/bin
+		[ -z "$no_scx" ] || { scx=; say "no scx_simple, scx_central: $no_scx"; }
+		perf=$(command -v perf) || die "perf is missing: run scripts/deps.sh --bench"
 	fi
 	boot_guest single 1 icount
 	# Two CPUs have a host CPU each. Idle ones spin: a halted one would wake

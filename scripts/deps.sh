@@ -19,7 +19,7 @@ packages=(
 	packages+=(linux-source-6.12)
 
 if [ "${1-}" = --bench ]; then
-	packages+=(clang-19 llvm-19 zlib1g-dev gnuplot-nox)
+	packages+=(clang-19 llvm-19 zlib1g-dev gnuplot-nox linux-perf)
 	shift
 fi
 case ${1-} in

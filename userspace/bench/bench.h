@@ -3,9 +3,9 @@
  * ghost-bench: one row of measurements a run.
  *
  * A row takes a number of repetitions. In each it stamps many single events
- * and keeps their median: the host of an emulated guest takes its CPUs away for
- * milliseconds, which a mean would be made of. What a run prints are these
- * medians, one a repetition.
+ * and keeps their median, or another percentile: the host of an emulated guest
+ * takes its CPUs away for milliseconds, which a mean would be made of. What a
+ * run prints are these, one a repetition.
  */
 #ifndef BENCH_H
 #define BENCH_H
@@ -50,6 +50,9 @@ struct result {
 };
 
 void add_sample(struct samples *s, int64_t value);
+/* The value that @percent of the samples do not exceed, one more of @r. */
+void add_percentile(struct samples *s, int percent, struct result *r);
+/* The median, and then no samples. */
 void end_repetition(struct samples *s, struct result *r);
 void print_result(const struct bench *b, const struct result *r);
 
@@ -79,6 +82,10 @@ int bench_yield(const struct bench *b);
 int bench_fork(const struct bench *b);
 int bench_tick(const struct bench *b);
 int bench_unit(const struct bench *b);
+
+/* wakeup.c: too */
+int bench_wakeup(const struct bench *b);
+int bench_wakeup_busy(const struct bench *b);
 
 /* switchto.c: rows for any scheduler, too */
 int bench_futex(const struct bench *b);

@@ -28,6 +28,8 @@ static const struct row {
 	{ "yield", bench_yield, "switch by sched_yield(), one CPU" },
 	{ "futex", bench_futex, "switch by FUTEX_WAKE and FUTEX_WAIT, one way" },
 	{ "switchto", bench_switchto, "the same by FUTEX_SWITCHTO" },
+	{ "wakeup", bench_wakeup, "how late a thread wakes up that slept" },
+	{ "wakeup-busy", bench_wakeup_busy, "the same beside a busy process" },
 	{ "fork", bench_fork, "fork, exit and wait" },
 	{ "tick", bench_tick, "interruption of a busy thread by the tick" },
 	{ "local", bench_local, "message to the waiting agent, local schedule" },
@@ -95,13 +97,20 @@ static int compare(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+void add_percentile(struct samples *s, int percent, struct result *r)
+{
+	int at = s->n * percent / 100;
+
+	if (!s->n || r->n == MAX_REPS)
+		return;
+	qsort(s->value, (size_t)s->n, sizeof(s->value[0]), compare);
+	r->value[r->n++] = (double)s->value[at < s->n ? at : s->n - 1] /
+			   (r->per ? r->per : 1);
+}
+
 void end_repetition(struct samples *s, struct result *r)
 {
-	if (s->n && r->n < MAX_REPS) {
-		qsort(s->value, (size_t)s->n, sizeof(s->value[0]), compare);
-		r->value[r->n++] = (double)s->value[s->n / 2] /
-				   (r->per ? r->per : 1);
-	}
+	add_percentile(s, 50, r);
 	s->n = 0;
 }
 

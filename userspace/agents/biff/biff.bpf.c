@@ -12,7 +12,7 @@
 char _license[] SEC("license") = "Dual BSD/GPL";
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
-					    bool wakeup)
+					    __u16 type, __u64 now)
 {
 	__u32 list = cpu == FRAME_NONE ? EVERYWHERE : cpu & (FRAME_CPUS - 1);
 
@@ -24,9 +24,7 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 
 static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t)
 {
-	bpf_spin_lock(&fifo_lock);
-	fifo_remove(idx + 1);
-	bpf_spin_unlock(&fifo_lock);
+	fifo_leave(idx + 1);
 }
 
 static __always_inline __u32 policy_pick(__u32 cpu)
@@ -51,7 +49,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 	c->slice_end = now + slice_ns;
 }
 
-static __always_inline void policy_stop(__u32 idx, struct frame_task *t)
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t, __u64 now)
 {
 }
 
@@ -66,7 +64,7 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return fifo_list(EVERYWHERE)->first;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
 	return false;
 }

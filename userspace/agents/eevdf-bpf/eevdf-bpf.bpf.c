@@ -31,15 +31,13 @@ static const __u32 weights[64] = {
 /**
  * struct fair_rq - run queue of a CPU, all under @lock
  * @vtime: virtual time
- * @updated: ns at which @vtime was right
+ * @since: ns at which @vtime was right while a task runs; 0: none does
  * @load: weight of the tasks that it counts: that wait, or that it gave out
- * @busy: one of them runs
  */
 struct fair_rq {
 	struct bpf_spin_lock lock;
-	__u32 busy;
 	__u64 vtime;
-	__u64 updated;
+	__u64 since;
 	__u64 load;
 	struct heap heaps[2];
 };
@@ -66,9 +64,11 @@ static __always_inline struct fair_rq *rq_at(__u32 cpu)
 
 static __always_inline void advance(struct fair_rq *rq, __u64 now)
 {
-	if (rq->busy && rq->load && !before(now, rq->updated))
-		rq->vtime += (now - rq->updated) * NICE_0 / rq->load;
-	rq->updated = now;
+	if (!rq->since || before(now, rq->since))
+		return;
+	if (rq->load)
+		rq->vtime += (now - rq->since) * NICE_0 / rq->load;
+	rq->since = now;
 }
 
 static __always_inline void set_load(struct fair_rq *rq, __u32 cpu, __u64 load)
@@ -142,8 +142,11 @@ static __always_inline __u64 virtual(__u64 ns, const struct fair_task *f)
 	return f->weight ? ns * NICE_0 / f->weight : ns;
 }
 
-/* Out of the run queue that counts it; it keeps what it is ahead or behind. */
-__noinline int fair_leave(__u32 idx, __u64 ran)
+/*
+ * Out of the run queue that counts it, where it @ran until @now, or waited if
+ * that is 0; it keeps what it is ahead or behind.
+ */
+__noinline int fair_leave(__u32 idx, __u64 ran, __u64 now)
 {
 	struct fair_task *f = fair_at(idx);
 	__u32 cpu = f->rq - 1;
@@ -157,8 +160,15 @@ __noinline int fair_leave(__u32 idx, __u64 ran)
 		return 0;
 	limit = 2 * virtual(slice_ns, f);
 	bpf_spin_lock(&rq->lock);
-	remove(rq, f);
-	note_crowd(rq, cpu);
+	if (now)
+		advance(rq, now);
+	/* Who preempts it was latched before. */
+	if (now && cpu_at(cpu)->curr == idx)
+		rq->since = 0;
+	if (f->waits) {
+		remove(rq, f);
+		note_crowd(rq, cpu);
+	}
 	f->vruntime += virtual(ran, f);
 	f->lag = clamp(rq->vtime - f->vruntime, limit);
 	f->left = f->deadline - f->vruntime;
@@ -172,11 +182,10 @@ __noinline int fair_leave(__u32 idx, __u64 ran)
  * Into the run queue of @cpu, to wait there or to run. Returns 0 if there is no
  * room to wait.
  */
-__noinline int fair_join(__u32 idx, __u32 cpu, int wait)
+__noinline int fair_join(__u32 idx, __u32 cpu, int wait, __u64 now)
 {
 	struct fair_task *f = fair_at(idx);
 	struct fair_rq *rq = rq_at(cpu);
-	__u64 now = bpf_ktime_get_ns();
 	bool ok = true;
 
 	if (!rq)
@@ -187,9 +196,10 @@ __noinline int fair_join(__u32 idx, __u32 cpu, int wait)
 	advance(rq, now);
 	f->vruntime = rq->vtime - f->lag;
 	f->deadline = f->vruntime + f->left;
-	if (wait)
+	if (wait) {
 		ok = insert(rq, idx, f);
-	note_crowd(rq, cpu);
+		note_crowd(rq, cpu);
+	}
 	set_load(rq, cpu, rq->load + f->weight);
 	f->rq = cpu + 1;
 	bpf_spin_unlock(&rq->lock);
@@ -198,22 +208,18 @@ __noinline int fair_join(__u32 idx, __u32 cpu, int wait)
 
 static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t)
 {
-	if (fifo_link(idx + 1)->list) {
-		bpf_spin_lock(&fifo_lock);
-		fifo_remove(idx + 1);
-		bpf_spin_unlock(&fifo_lock);
-	}
-	if (!t->running)
-		fair_leave(idx, 0);
+	fifo_leave(idx + 1);
+	if (!t->running && fair_at(idx)->rq)
+		fair_leave(idx, 0, 0);
 }
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
-					    bool wakeup)
+					    __u16 type, __u64 now)
 {
 	struct fair_task *f = fair_at(idx);
 
 	if (cpu == FRAME_NONE)
-		cpu = frame_find_idle(idx);
+		cpu = find_idle(idx);
 	if (cpu == FRAME_NONE)
 		cpu = frame_nearest(idx);
 	cpu &= FRAME_CPUS - 1;
@@ -222,7 +228,10 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 		f->left = 0;
 	}
 	f->weight = weights[(t->nice + 20) & 63];
-	if (fair_join(idx, cpu, 1))
+	/* A yield asks for a later deadline. */
+	if (type == MSG_TASK_YIELD)
+		f->left = (f->left > 0 ? f->left : 0) + virtual(slice_ns, f);
+	if (fair_join(idx, cpu, 1, now))
 		return cpu;
 	bpf_spin_lock(&fifo_lock);
 	fifo_push(cpu, idx + 1);
@@ -230,20 +239,10 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 	return cpu;
 }
 
-static __always_inline void policy_stop(__u32 idx, struct frame_task *t)
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t, __u64 now)
 {
-	struct fair_task *f = fair_at(idx);
-	struct fair_rq *rq = rq_at(f->rq - 1);
-	__u64 ran = t->ran, now = bpf_ktime_get_ns();
-
+	fair_leave(idx, t->ran, now);
 	t->ran = 0;
-	if (f->rq && rq) {
-		bpf_spin_lock(&rq->lock);
-		advance(rq, now);
-		rq->busy = 0;
-		bpf_spin_unlock(&rq->lock);
-	}
-	fair_leave(idx, ran);
 }
 
 static __always_inline void policy_run(__u32 idx, struct frame_task *t,
@@ -255,18 +254,15 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 
 	/* Taken from another CPU: from now on this one counts it. */
 	if (f->rq != t->cpu + 1) {
-		fair_leave(idx, 0);
-		fair_join(idx, t->cpu, 0);
+		fair_leave(idx, 0, 0);
+		fair_join(idx, t->cpu, 0, now);
 	}
 	left = f->deadline - f->vruntime;
 	c->slice_end = now + (left > 0 ? (__u64)left * f->weight / NICE_0 :
 				    slice_ns);
-	if (!rq)
-		return;
-	bpf_spin_lock(&rq->lock);
-	advance(rq, now);
-	rq->busy = 1;
-	bpf_spin_unlock(&rq->lock);
+	/* No lock: only this CPU begins; others go on with what is not 0. */
+	if (rq && !rq->since)
+		rq->since = now;
 }
 
 /* ---- picking ---- */
@@ -305,7 +301,7 @@ __noinline __u32 fair_steal(__u32 cpu)
 		__u64 word = crowded[w];
 
 		for (i = 0; word && i < STEALS; i++) {
-			idx = fair_pick(w * 64 + first_cpu(word), cpu);
+			idx = fair_pick(w * 64 + first_bit(word), cpu);
 			if (idx != FRAME_NONE)
 				return idx;
 			word &= word - 1;
@@ -358,7 +354,7 @@ static __always_inline __u32 overflown(__u32 cpu)
 static __always_inline __u32 policy_pick(__u32 cpu)
 {
 	struct frame_cpu *c = cpu_at(cpu);
-	__u64 now = bpf_ktime_get_ns();
+	__u64 now = c->latched_at;	/* or a little later */
 	__u64 *last = &balanced[cpu & (FRAME_CPUS - 1)];
 	__u32 idx, other;
 
@@ -404,9 +400,9 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return task_at(rq->heaps[next].entries[0].idx)->everywhere;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
-	struct fair_task *f = fair_at(t - tasks), *g = fair_at(curr - tasks);
+	struct fair_task *f = fair_at(idx), *g = fair_at(curr);
 
 	return f->waits && f->heap == FAIR_ELIGIBLE && f->rq == g->rq &&
 		before(f->deadline, g->deadline);

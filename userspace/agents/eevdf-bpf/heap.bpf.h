@@ -27,7 +27,10 @@ struct fair_task fair_tasks[FRAME_TASKS];
 
 static __always_inline struct fair_task *fair_at(__u32 idx)
 {
-	return &fair_tasks[idx & (FRAME_TASKS - 1)];
+	struct fair_task *f = &fair_tasks[idx & (FRAME_TASKS - 1)];
+
+	barrier_var(f);
+	return f;
 }
 
 /* Virtual times go round. */

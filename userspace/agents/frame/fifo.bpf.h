@@ -67,4 +67,17 @@ static __always_inline void fifo_push(__u32 list, __u32 node)
 	l->length++;
 }
 
+/*
+ * The lock is not held, but that of the task's run queue, without which nobody
+ * puts it on a list: it may only be taken off meanwhile.
+ */
+static __always_inline void fifo_leave(__u32 node)
+{
+	if (!fifo_link(node)->list)
+		return;
+	bpf_spin_lock(&fifo_lock);
+	fifo_remove(node);
+	bpf_spin_unlock(&fifo_lock);
+}
+
 #endif /* FIFO_BPF_H */

@@ -41,6 +41,9 @@ struct {
 	__type(value, __u32);
 } lookup SEC(".maps");
 
+/* Where it was found last, by the part of the gtid that counts: a guess. */
+__u32 hints[FRAME_TASKS];
+
 /* As many bytes as any kernel's CPU mask has; too many for the stack. */
 struct affinity {
 	__u64 words[128];
@@ -56,11 +59,11 @@ struct {
 /* ---- what the policy supplies; the lock of the task's run queue is held ---- */
 
 /*
- * Queue a task: @cpu is where it must run, or FRAME_NONE. Returns a CPU that
- * should take it, or FRAME_NONE for any.
+ * Queue a task after a message of @type: @cpu is where it must run, or
+ * FRAME_NONE. Returns a CPU that should take it, or FRAME_NONE for any.
  */
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
-					    bool wakeup);
+					    __u16 type, __u64 now);
 
 /* Take it off its queue, if it is on one. */
 static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t);
@@ -73,7 +76,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 				       struct frame_cpu *c, __u64 now);
 
 /* It is off the CPU, after t->ran. */
-static __always_inline void policy_stop(__u32 idx, struct frame_task *t);
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t, __u64 now);
 
 /* Is somebody waiting who may take over from @c->curr, whose turn is over? */
 static __always_inline bool policy_waiting(__u32 cpu, struct frame_cpu *c);
@@ -81,19 +84,27 @@ static __always_inline bool policy_waiting(__u32 cpu, struct frame_cpu *c);
 /* Is somebody waiting at @cpu, which is busy, whom another CPU could take? */
 static __always_inline bool policy_surplus(__u32 cpu);
 
-/* Must @curr make room at once for @t, which has just got up? */
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr);
+/* Must task @curr make room at once for @idx, which has just got up? */
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr);
 
 /* ---- helpers ---- */
 
+/* An address is kept: clang would add it up again for each member. */
+
 static __always_inline struct frame_task *task_at(__u32 idx)
 {
-	return &tasks[idx & (FRAME_TASKS - 1)];
+	struct frame_task *t = &tasks[idx & (FRAME_TASKS - 1)];
+
+	barrier_var(t);
+	return t;
 }
 
 static __always_inline struct frame_cpu *cpu_at(__u32 cpu)
 {
-	return &cpus[cpu & (FRAME_CPUS - 1)];
+	struct frame_cpu *c = &cpus[cpu & (FRAME_CPUS - 1)];
+
+	barrier_var(c);
+	return c;
 }
 
 static __always_inline struct frame_cpu *this_cpu(void)
@@ -106,18 +117,18 @@ static __always_inline bool has_cpu(const __u64 *mask, __u32 cpu)
 	return mask[(cpu / 64) & (FRAME_CPU_WORDS - 1)] >> (cpu & 63) & 1;
 }
 
-static __always_inline __u32 first_cpu(__u64 word)
+/* By the upper six bits of a product, which differ for each power of two. */
+static const __u8 bit_by_product[64] = {
+	0, 1, 48, 2, 57, 49, 28, 3, 61, 58, 50, 42, 38, 29, 17, 4,
+	62, 55, 59, 36, 53, 51, 43, 22, 45, 39, 33, 30, 24, 18, 12, 5,
+	63, 47, 56, 27, 60, 41, 37, 16, 54, 35, 52, 21, 44, 32, 23, 11,
+	46, 26, 40, 15, 34, 20, 31, 10, 25, 14, 19, 9, 13, 8, 7, 6,
+};
+
+/* Without a branch, or the verifier walks every path. */
+static __always_inline __u32 first_bit(__u64 word)
 {
-	__u32 bit = 0, step;
-
-	/* Without a branch, or the verifier walks every path. */
-	for (step = 32; step; step /= 2) {
-		__u32 none = !(word & ((1ULL << step) - 1));
-
-		bit += none * step;
-		word >>= none * step;
-	}
-	return bit;
+	return bit_by_product[(word & -word) * 0x03f79d71b4cb0a89ULL >> 58];
 }
 
 /* ---- idle CPUs ---- */
@@ -130,11 +141,13 @@ static __always_inline __u64 *idle_word(__u32 cpu)
 	return &idle_cpus[(cpu / 64) & (FRAME_CPU_WORDS - 1)];
 }
 
-/* A full barrier when it changes. */
-static __always_inline void set_idle(__u32 cpu)
+/* Returns whether it was not; a full barrier then. */
+static __always_inline bool set_idle(__u32 cpu)
 {
-	if (!has_cpu(idle_cpus, cpu))
-		__sync_fetch_and_or(idle_word(cpu), 1ULL << (cpu & 63));
+	if (has_cpu(idle_cpus, cpu))
+		return false;
+	__sync_fetch_and_or(idle_word(cpu), 1ULL << (cpu & 63));
+	return true;
 }
 
 /* Returns whether it was idle. */
@@ -172,9 +185,19 @@ __noinline __u32 frame_find_idle(__u32 idx)
 	for (w = 0; w < FRAME_CPU_WORDS; w++) {
 		word = idle_cpus[w] & t->allowed[w];
 		if (word)
-			return w * 64 + first_cpu(word);
+			return w * 64 + first_bit(word);
 	}
 	return FRAME_NONE;
+}
+
+static __always_inline __u32 find_idle(__u32 idx)
+{
+	__u64 some = 0;
+	__u32 w;
+
+	for (w = 0; w < FRAME_CPU_WORDS; w++)
+		some |= idle_cpus[w];
+	return some ? frame_find_idle(idx) : FRAME_NONE;
 }
 
 /* Wake @cpu if it is idle; if it is FRAME_NONE, any that may run the task. */
@@ -185,7 +208,7 @@ static __always_inline bool kick_for(__u32 idx, __u32 cpu)
 	if (cpu != FRAME_NONE)
 		return kick_cpu(cpu);
 	for (tries = 0; tries < KICK_TRIES; tries++) {
-		cpu = frame_find_idle(idx);
+		cpu = find_idle(idx);
 		if (cpu == FRAME_NONE)
 			return false;
 		if (kick_cpu(cpu))
@@ -204,7 +227,7 @@ __noinline int frame_kick_other(__u32 cpu)
 
 		if (w == cpu / 64)
 			word &= ~(1ULL << (cpu & 63));
-		if (word && kick_cpu(w * 64 + first_cpu(word)))
+		if (word && kick_cpu(w * 64 + first_bit(word)))
 			return 1;
 	}
 	return 0;
@@ -222,7 +245,7 @@ __noinline __u32 frame_nearest(__u32 idx)
 		return t->cpu;
 	for (w = 0; w < FRAME_CPU_WORDS; w++)
 		if (t->allowed[w])
-			return w * 64 + first_cpu(t->allowed[w]);
+			return w * 64 + first_bit(t->allowed[w]);
 	return FRAME_NONE;
 }
 
@@ -254,6 +277,21 @@ __noinline int frame_read_affinity(__u32 idx)
 	}
 	t->everywhere = all;
 	return some;
+}
+
+/* Index of a task in the table, or FRAME_NONE. */
+static __always_inline __u32 find(__u64 gtid)
+{
+	__u32 *hint = &hints[gtid & (FRAME_TASKS - 1)], *found;
+	__u32 idx = *hint;
+
+	if (task_at(idx)->gtid == gtid)
+		return idx;
+	found = bpf_map_lookup_elem(&lookup, &gtid);
+	if (!found)
+		return FRAME_NONE;
+	*hint = *found;
+	return *found;
 }
 
 /* A new task, or one that is announced once more. */
@@ -348,12 +386,15 @@ static __always_inline bool stuck(const struct bpf_ghost_msg *m, const struct fr
 		m->latch_failure.error == ESTALE && t->tried == m->seqnum;
 }
 
+#define BIT_OF(type)	(1ULL << ((type) & 63))	/* of messages of tasks */
+
 /* Messages after which the task is off the CPU that it was on or latched for. */
 static __always_inline bool stops(__u16 type)
 {
-	return type == MSG_TASK_PREEMPT || type == MSG_TASK_YIELD ||
-		type == MSG_TASK_BLOCKED || type == MSG_TASK_SWITCHTO ||
-		type == MSG_TASK_DEPARTED || type == MSG_TASK_DEAD;
+	return BIT_OF(type) &
+		(BIT_OF(MSG_TASK_PREEMPT) | BIT_OF(MSG_TASK_YIELD) |
+		 BIT_OF(MSG_TASK_BLOCKED) | BIT_OF(MSG_TASK_SWITCHTO) |
+		 BIT_OF(MSG_TASK_DEPARTED) | BIT_OF(MSG_TASK_DEAD));
 }
 
 /*
@@ -369,49 +410,50 @@ static __always_inline bool kicks_nobody(const struct bpf_ghost_msg *m)
 }
 
 /* What runs on @cpu makes room for the task, if the policy says so. */
-static __always_inline void preempt_for(struct frame_task *t, __u32 cpu)
+static __always_inline void preempt_for(__u32 idx, __u32 cpu)
 {
-	struct frame_task *curr = task_at(cpu_at(cpu)->curr);
+	__u32 curr = cpu_at(cpu)->curr;
+	struct frame_task *t = task_at(curr);
 
-	if (!curr->running || curr->cpu != cpu || !policy_preempts(t, curr))
+	if (!t->running || t->cpu != cpu || !policy_preempts(idx, curr))
 		return;
 	this_cpu()->preempts++;
 	bpf_ghost_resched_cpu2(cpu, RESCHED_GHOST_CLASS | SET_MUST_RESCHED);
 }
 
 static __always_inline void enqueue(__u32 idx, struct frame_task *t,
-				    const struct bpf_ghost_msg *m)
+				    const struct bpf_ghost_msg *m, __u64 now)
 {
 	bool wakeup = m->type == MSG_TASK_WAKEUP || m->type == MSG_TASK_NEW;
-	__u32 cpu = policy_enqueue(idx, t, place(idx, t), wakeup);
+	__u32 cpu = policy_enqueue(idx, t, place(idx, t), m->type, now);
 
 	if (kicks_nobody(m) || kick_for(idx, cpu) || !wakeup)
 		return;
-	preempt_for(t, cpu == FRAME_NONE ? t->cpu : cpu);
+	preempt_for(idx, cpu == FRAME_NONE ? t->cpu : cpu);
 }
 
 /* Returns whether the message is done with. */
 static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 {
 	struct frame_task *t = task_at(idx);
-	bool ours = update(m, idx, t);
+	bool ours = update(m, idx, t), off = stops(m->type);
+	__u64 now = bpf_ktime_get_ns();
 
 	t->stuck = stuck(m, t);
-	if (t->running && (!ours || stops(m->type))) {
+	if (t->running && (!ours || off)) {
 		t->running = 0;
-		t->ran += bpf_ktime_get_ns() - t->started;
-		policy_stop(idx, t);
+		t->ran += now - t->started;
+		policy_stop(idx, t, now);
 	}
-	if (m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP ||
-	    stops(m->type))
-		t->queued_at = bpf_ktime_get_ns();
+	if (off || m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP)
+		t->queued_at = now;
 
 	policy_dequeue(idx, t);
 	if (!ours)
 		forget(idx, t);
 	else if (t->runnable && !t->running)
-		enqueue(idx, t, m);
-	return ours || stops(m->type);
+		enqueue(idx, t, m, now);
+	return ours || off;
 }
 
 static __always_inline void tick(__u32 cpu)
@@ -428,8 +470,7 @@ SEC("ghost/msg")
 int frame_msg(struct bpf_ghost_msg *m)
 {
 	struct frame_cpu *c = this_cpu();
-	__u64 gtid = m->dead.gtid;	/* where all messages of tasks have it */
-	__u32 idx, *found;
+	__u32 idx;
 
 	/* What goes to the ring is looked at now and then, by no agent. */
 	m->pref_cpu = GHOST_PREF_CPU_NO_WAKEUP;
@@ -444,10 +485,9 @@ int frame_msg(struct bpf_ghost_msg *m)
 		if (!admit(m, idx))
 			goto pass;
 	} else {
-		found = bpf_map_lookup_elem(&lookup, &gtid);
-		if (!found)
+		idx = find(m->dead.gtid);	/* all have it there */
+		if (idx == FRAME_NONE)
 			goto pass;
-		idx = *found;
 	}
 	if (!task_message(m, idx))
 		goto pass;
@@ -463,11 +503,10 @@ pass:
 SEC("ghost/select_rq")
 int frame_select(struct bpf_ghost_select_rq *ctx)
 {
-	__u64 gtid = ctx->gtid;
-	__u32 *found = bpf_map_lookup_elem(&lookup, &gtid);
+	__u32 idx = find(ctx->gtid);
 
 	/* FRAME_NONE is negative: where the kernel would have it. */
-	return found ? frame_find_idle(*found) : FRAME_NONE;
+	return idx == FRAME_NONE ? FRAME_NONE : find_idle(idx);
 }
 
 /* ---- picking ---- */
@@ -505,6 +544,7 @@ static __always_inline int run(__u32 cpu, struct frame_cpu *c, __u32 idx)
 		t->max_wait = waited;
 	t->queued_at = now;
 	t->started = now;
+	c->latched_at = now;
 	t->running = 1;
 	t->stuck = 0;
 	t->cpu = cpu;
@@ -539,15 +579,18 @@ int frame_sched(struct bpf_ghost_sched *ctx)
 		return 0;
 	}
 
-	/*
-	 * Idle until a task is found. The lock of the queue orders it: either
-	 * who queues a task sees this, or the pick sees the task.
-	 */
-	set_idle(cpu);
 	for (tries = 0; tries < PICK_TRIES; tries++) {
 		idx = frame_pick(cpu);
-		if (idx == FRAME_NONE)
-			break;
+		if (idx == FRAME_NONE) {
+			/*
+			 * Once more, as an idle CPU. The lock of the queue orders
+			 * it: either who queues a task sees that, or the pick sees
+			 * the task.
+			 */
+			if (!set_idle(cpu))
+				break;
+			continue;
+		}
 		err = run(cpu, c, idx);
 		if (!err) {
 			clear_idle(cpu);

@@ -55,6 +55,7 @@ struct frame_task {
 /**
  * struct frame_cpu - a CPU
  * @curr: task that was latched here last
+ * @latched_at: ns at which @curr was
  * @slice_end: ns at which @curr has had its turn
  *
  * The rest counts what happened on this CPU, about tasks of any.
@@ -71,6 +72,7 @@ struct frame_task {
  */
 struct frame_cpu {
 	__u32 curr;
+	__u64 latched_at;
 	__u64 slice_end;
 	__u64 messages;
 	__u64 passed;

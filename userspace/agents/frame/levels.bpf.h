@@ -37,7 +37,7 @@ static __always_inline void level_take(__u32 node)
 }
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
-					    bool wakeup)
+					    __u16 type, __u64 now)
 {
 	__u32 queue = cpu == FRAME_NONE ? EVERYWHERE : cpu & (FRAME_CPUS - 1);
 	__u32 level = level_of(idx, t);
@@ -51,6 +51,8 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 
 static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t)
 {
+	if (!fifo_link(idx + 1)->list)	/* as in fifo_leave() */
+		return;
 	bpf_spin_lock(&fifo_lock);
 	if (fifo_link(idx + 1)->list)
 		level_take(idx + 1);
@@ -60,16 +62,14 @@ static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t)
 /* Who is next of a queue, if better than *@best. */
 static __always_inline __u32 better(__u32 queue, __u64 *best, __u32 node)
 {
-	/* Or the verifier remembers which bits it knows, in every combination. */
-	const volatile __u64 *levels = &queue_at(queue)->levels;
-	__u32 level;
+	__u64 levels = queue_at(queue)->levels;
+	__u32 i;
 
-	for (level = 0; level < LEVELS; level++) {
-		__u32 first;
+	for (i = 0; i < LEVELS && levels; i++) {
+		__u32 level = first_bit(levels), first;
 		__u64 key;
 
-		if (!(*levels >> level & 1))
-			continue;
+		levels &= levels - 1;
 		first = fifo_list(queue * LEVELS + level)->first;
 		key = task_at(first - 1)->queued_at + level * AGE_NS;
 		if (first && key < *best) {
@@ -100,7 +100,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 	c->slice_end = now + slice_ns;
 }
 
-static __always_inline void policy_stop(__u32 idx, struct frame_task *t)
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t, __u64 now)
 {
 }
 
@@ -121,9 +121,9 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return queue_at(EVERYWHERE)->levels;
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
-	return level_of(t - tasks, t) < level_of(curr - tasks, curr);
+	return level_of(idx, task_at(idx)) < level_of(curr, task_at(curr));
 }
 
 #endif /* LEVELS_BPF_H */

@@ -56,7 +56,7 @@ static __always_inline bool hand_over(__u32 idx)
 }
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
-					    bool wakeup)
+					    __u16 type, __u64 now)
 {
 	__u32 list = cpu == FRAME_NONE ? EVERYWHERE : cpu & (FRAME_CPUS - 1);
 
@@ -75,9 +75,7 @@ static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t)
 
 	if (ticket & 1)
 		__sync_val_compare_and_swap(ticket_of(idx), ticket, ticket + 1);
-	bpf_spin_lock(&fifo_lock);
-	fifo_remove(idx + 1);
-	bpf_spin_unlock(&fifo_lock);
+	fifo_leave(idx + 1);
 }
 
 static __always_inline __u32 take(void)
@@ -141,7 +139,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 	c->slice_end = now + slice_ns;
 }
 
-static __always_inline void policy_stop(__u32 idx, struct frame_task *t)
+static __always_inline void policy_stop(__u32 idx, struct frame_task *t, __u64 now)
 {
 }
 
@@ -156,7 +154,7 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	return more();
 }
 
-static __always_inline bool policy_preempts(struct frame_task *t, struct frame_task *curr)
+static __always_inline bool policy_preempts(__u32 idx, __u32 curr)
 {
 	return false;
 }

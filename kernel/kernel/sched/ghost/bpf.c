@@ -138,8 +138,9 @@ GHOST_PROG_TYPE(halt_poll);
 
 /* ---- running ---- */
 
-static u32 run(struct ghost_bpf_run *r, enum ghost_bpf_slot slot,
-	       struct bpf_prog *prog, void *ctx)
+static __always_inline u32 run(struct ghost_bpf_run *r,
+			       enum ghost_bpf_slot slot,
+			       struct bpf_prog *prog, void *ctx)
 {
 	u32 ret;
 
@@ -188,22 +189,15 @@ static u32 run_msg(struct ghost_enclave *e, struct bpf_prog *prog,
  * @e: enclave of @p
  * @prog: its program
  * @p: the task or agent whose queue the message is for
- * @ctx: out: the message as the program has left it
- * @type: MSG_*
- * @payload: what follows the header
- * @size: its bytes
+ * @m: the message; out: as the program has left it
  *
  * Context: rq lock of the source is held.
  * Return: whether the program has dropped it.
  */
 bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
-		   struct task_struct *p, struct bpf_ghost_msg *ctx, u16 type,
-		   const void *payload, u16 size)
+		   struct task_struct *p, struct bpf_ghost_msg *m)
 {
-	memset(ctx, 0, sizeof(*ctx));
-	memcpy(ctx, payload, size);
-	ctx->type = type;
-	if (!run_msg(e, prog, p, ctx))
+	if (!run_msg(e, prog, p, m))
 		return false;
 	ghost_bpf_count(&e->bpf_stats->dropped);
 	return true;

@@ -441,8 +441,7 @@ DECLARE_PER_CPU(struct ghost_bpf_run *, ghost_bpf_running);
 void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct bpf_prog *prog,
 		     struct bpf_ghost_sched *ctx);
 bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
-		   struct task_struct *p, struct bpf_ghost_msg *ctx, u16 type,
-		   const void *payload, u16 size);
+		   struct task_struct *p, struct bpf_ghost_msg *m);
 void ghost_bpf_latch_failure(struct ghost_enclave *e, struct task_struct *p,
 			     int error);
 int ghost_bpf_select_rq(struct ghost_enclave *e, struct bpf_prog *prog,
@@ -493,7 +492,7 @@ void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
 /* member.c */
 int ghost_members_init(void);
 struct task_struct *ghost_any_task_by_gtid(s64 gtid);
-s64 ghost_gtid(struct task_struct *p);
+s64 ghost_new_gtid(struct task_struct *p);
 int ghost_join_enclave(struct ghost_enclave *e, struct task_struct *p);
 void ghost_ungate(struct task_struct *p);
 int ghost_ban_bpf_load(void);
@@ -594,8 +593,14 @@ void ghost_watchdog_look(struct ghost_enclave *e);
 void ghost_watchdog_fn(struct work_struct *work);
 void ghost_hog_tick(struct rq *rq);
 
+/* The task's id, assigned at first use. */
+static __always_inline s64 ghost_gtid(struct task_struct *p)
+{
+	return atomic64_read(&p->ghost.gtid) ?: ghost_new_gtid(p);
+}
+
 /* A task that this class queues: of the policy, not boosted, no agent. */
-static inline bool ghost_task(struct task_struct *p)
+static __always_inline bool ghost_task(struct task_struct *p)
 {
 	return ghost_class(p) && !(p->ghost.flags & GHOST_TF_AGENT);
 }

@@ -44,17 +44,11 @@ static struct hlist_head *bucket_of(s64 gtid)
 	return &members[hash_64(gtid, members_bits)];
 }
 
-/**
- * ghost_gtid - the task's id, assigned at first use
- * @p: task
- */
-s64 ghost_gtid(struct task_struct *p)
+/* The task has none yet. */
+s64 ghost_new_gtid(struct task_struct *p)
 {
-	s64 gtid = atomic64_read(&p->ghost.gtid), old;
-	s64 seq;
+	s64 gtid, old, seq;
 
-	if (gtid)
-		return gtid;
 	do {
 		seq = atomic64_inc_return(&gtid_seq) &
 			((1LL << GHOST_GTID_SEQNUM_BITS) - 1);

@@ -19,34 +19,28 @@ static void note_lost(struct task_struct *p)
 }
 
 /*
- * Append the message. What found no room is remembered by the difference
- * between p->ghost.view and the task's state, and made good by
- * ghost_resend_lost().
+ * Show the message to the program, and append it. What found no room is
+ * remembered by the difference between p->ghost.view and the task's state, and
+ * made good by ghost_resend_lost().
  */
-static bool deliver(struct task_struct *p, u16 type, const void *payload,
-		    u16 size, enum ghost_view view)
+static bool deliver(struct task_struct *p, struct bpf_ghost_msg *m, u16 size,
+		    enum ghost_view view)
 {
 	const u16 new_size = sizeof(struct ghost_msg_payload_task_new);
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
-	struct bpf_ghost_msg m;
-	u16 queued_type = type;
+	const u16 type = m->type;	/* the program may change it */
 
 	if (!p->ghost.queue || p->ghost.gate) {
 		if (prog && !p->ghost.gate)
 			ghost_bpf_count(&e->bpf_stats->unqueued);
 		return false;
 	}
-	if (prog) {
-		if (ghost_bpf_msg(e, prog, p, &m, type, payload, size)) {
-			/* The policy has it, if not from the queue. */
-			if (p->ghost.view != GHOST_VIEW_NONE ||
-			    type == MSG_TASK_NEW)
-				p->ghost.view = view;
-			return false;
-		}
-		payload = &m;
-		queued_type = m.type;
+	if (prog && ghost_bpf_msg(e, prog, p, m)) {
+		/* The policy has it, if not from the queue. */
+		if (p->ghost.view != GHOST_VIEW_NONE || type == MSG_TASK_NEW)
+			p->ghost.view = view;
+		return false;
 	}
 
 	/* Nothing may precede the TASK_NEW that found no room. */
@@ -63,8 +57,8 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 		return false;
 	}
 
-	if (!ghost_queue_produce(p->ghost.queue, queued_type, p->ghost.barrier,
-				 payload, size)) {
+	if (!ghost_queue_produce(p->ghost.queue, m->type, p->ghost.barrier, m,
+				 size)) {
 		if (prog)
 			ghost_bpf_count(&e->bpf_stats->overflow);
 		if (view != GHOST_VIEW_GONE)
@@ -76,10 +70,11 @@ static bool deliver(struct task_struct *p, u16 type, const void *payload,
 }
 
 /* Step the barrier and append the message. */
-static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
+static bool send(struct task_struct *p, struct bpf_ghost_msg *m, u16 size,
 		 enum ghost_view view)
 {
 	struct ghost_status_word *sw = p->ghost.sw;
+	const u16 type = m->type;
 	u32 barrier;
 	bool sent;
 
@@ -89,175 +84,182 @@ static bool send(struct task_struct *p, u16 type, const void *payload, u16 size,
 	barrier = ++p->ghost.barrier;
 	/* Release: whoever sees the barrier sees the flags of the event. */
 	smp_store_release(&sw->barrier, barrier);
-	sent = deliver(p, type, payload, size, view);
-	trace_ghost_message(p, ghost_gtid(p), type, barrier, sent);
+	sent = deliver(p, m, size, view);
+	if (trace_ghost_message_enabled())
+		trace_ghost_message(p, ghost_gtid(p), type, barrier, sent);
 	return sent;
 }
 
 bool ghost_msg_new(struct task_struct *p, bool runnable)
 {
-	struct ghost_msg_payload_task_new m = {
-		.gtid		= ghost_gtid(p),
-		.runtime	= p->se.sum_exec_runtime,
-		.runnable	= runnable,
-		.nice		= task_nice(p),
-		.sw_info.id	= p->ghost.region->mem->id,
-		.sw_info.index	= p->ghost.sw - p->ghost.region->words,
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_NEW,
+		.newt.gtid		= ghost_gtid(p),
+		.newt.runtime		= p->se.sum_exec_runtime,
+		.newt.runnable		= runnable,
+		.newt.nice		= task_nice(p),
+		.newt.sw_info.id	= p->ghost.region->mem->id,
+		.newt.sw_info.index	= p->ghost.sw - p->ghost.region->words,
 	};
 
 	rcu_read_lock();
-	m.parent_gtid = ghost_gtid(rcu_dereference(p->real_parent));
+	m.newt.parent_gtid = ghost_gtid(rcu_dereference(p->real_parent));
 	rcu_read_unlock();
 	ghost_sw_runtime(p);
-	return send(p, MSG_TASK_NEW, &m, sizeof(m), runnable ?
+	return send(p, &m, sizeof(m.newt), runnable ?
 		    GHOST_VIEW_RUNNABLE : GHOST_VIEW_BLOCKED);
 }
 
 bool ghost_msg_blocked(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_blocked m = {
-		.gtid		= ghost_gtid(p),
-		.runtime	= p->se.sum_exec_runtime,
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
-		.from_switchto	= ghost_end_chain(rq, p),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_BLOCKED,
+		.blocked.gtid		= ghost_gtid(p),
+		.blocked.runtime	= p->se.sum_exec_runtime,
+		.blocked.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.blocked.cpu		= cpu_of(rq),
+		.blocked.from_switchto	= ghost_end_chain(rq, p),
 	};
 
-	return send(p, MSG_TASK_BLOCKED, &m, sizeof(m), GHOST_VIEW_BLOCKED);
+	return send(p, &m, sizeof(m.blocked), GHOST_VIEW_BLOCKED);
 }
 
 bool ghost_msg_wakeup(struct task_struct *p)
 {
-	struct ghost_msg_payload_task_wakeup m = {
-		.gtid		= ghost_gtid(p),
-		.deferrable	= p->ghost.deferrable,
-		.last_ran_cpu	= p->ghost.last_ran_cpu,
-		.wake_up_cpu	= p->ghost.wake_up_cpu,
-		.waker_cpu	= p->ghost.waker_cpu,
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_WAKEUP,
+		.wakeup.gtid		= ghost_gtid(p),
+		.wakeup.deferrable	= p->ghost.deferrable,
+		.wakeup.last_ran_cpu	= p->ghost.last_ran_cpu,
+		.wakeup.wake_up_cpu	= p->ghost.wake_up_cpu,
+		.wakeup.waker_cpu	= p->ghost.waker_cpu,
 	};
 
-	return send(p, MSG_TASK_WAKEUP, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+	return send(p, &m, sizeof(m.wakeup), GHOST_VIEW_RUNNABLE);
 }
 
 bool ghost_msg_yield(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_yield m = {
-		.gtid		= ghost_gtid(p),
-		.runtime	= p->se.sum_exec_runtime,
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
-		.from_switchto	= ghost_end_chain(rq, p),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_YIELD,
+		.yield.gtid		= ghost_gtid(p),
+		.yield.runtime		= p->se.sum_exec_runtime,
+		.yield.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.yield.cpu		= cpu_of(rq),
+		.yield.from_switchto	= ghost_end_chain(rq, p),
 	};
 
 	if (p->ghost.sw)
 		ghost_sw_runtime(p);
-	return send(p, MSG_TASK_YIELD, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+	return send(p, &m, sizeof(m.yield), GHOST_VIEW_RUNNABLE);
 }
 
 bool ghost_msg_preempt(struct rq *rq, struct task_struct *p, bool was_latched)
 {
-	struct ghost_msg_payload_task_preempt m = {
-		.gtid		= ghost_gtid(p),
-		.runtime	= p->se.sum_exec_runtime,
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
-		.from_switchto	= ghost_end_chain(rq, p),
-		.was_latched	= was_latched,
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_PREEMPT,
+		.preempt.gtid		= ghost_gtid(p),
+		.preempt.runtime	= p->se.sum_exec_runtime,
+		.preempt.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.preempt.cpu		= cpu_of(rq),
+		.preempt.from_switchto	= ghost_end_chain(rq, p),
+		.preempt.was_latched	= was_latched,
 	};
 
 	if (p->ghost.sw)
 		ghost_sw_runtime(p);
-	return send(p, MSG_TASK_PREEMPT, &m, sizeof(m), GHOST_VIEW_RUNNABLE);
+	return send(p, &m, sizeof(m.preempt), GHOST_VIEW_RUNNABLE);
 }
 
 bool ghost_msg_departed(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_departed m = {
-		.gtid		= ghost_gtid(p),
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
-		.from_switchto	= ghost_end_chain(rq, p),
-		.was_current	= task_current(rq, p),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_DEPARTED,
+		.departed.gtid		= ghost_gtid(p),
+		.departed.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.departed.cpu		= cpu_of(rq),
+		.departed.from_switchto	= ghost_end_chain(rq, p),
+		.departed.was_current	= task_current(rq, p),
 	};
 
-	return send(p, MSG_TASK_DEPARTED, &m, sizeof(m), GHOST_VIEW_GONE);
+	return send(p, &m, sizeof(m.departed), GHOST_VIEW_GONE);
 }
 
 bool ghost_msg_dead(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_dead m = {
-		.gtid		= ghost_gtid(p),
-		.cpu		= cpu_of(rq),
+	struct bpf_ghost_msg m = {
+		.type		= MSG_TASK_DEAD,
+		.dead.gtid	= ghost_gtid(p),
+		.dead.cpu	= cpu_of(rq),
 	};
 
-	return send(p, MSG_TASK_DEAD, &m, sizeof(m), GHOST_VIEW_GONE);
+	return send(p, &m, sizeof(m.dead), GHOST_VIEW_GONE);
 }
 
 bool ghost_msg_affinity(struct task_struct *p)
 {
-	struct ghost_msg_payload_task_affinity_changed m = {
-		.gtid		= ghost_gtid(p),
+	struct bpf_ghost_msg m = {
+		.type		= MSG_TASK_AFFINITY_CHANGED,
+		.affinity.gtid	= ghost_gtid(p),
 	};
 
-	return send(p, MSG_TASK_AFFINITY_CHANGED, &m, sizeof(m), p->ghost.view);
+	return send(p, &m, sizeof(m.affinity), p->ghost.view);
 }
 
 bool ghost_msg_priority(struct task_struct *p)
 {
-	struct ghost_msg_payload_task_priority_changed m = {
-		.gtid		= ghost_gtid(p),
-		.nice		= task_nice(p),
+	struct bpf_ghost_msg m = {
+		.type		= MSG_TASK_PRIORITY_CHANGED,
+		.priority.gtid	= ghost_gtid(p),
+		.priority.nice	= task_nice(p),
 	};
 
-	return send(p, MSG_TASK_PRIORITY_CHANGED, &m, sizeof(m), p->ghost.view);
+	return send(p, &m, sizeof(m.priority), p->ghost.view);
 }
 
 bool ghost_msg_on_cpu(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_on_cpu m = {
-		.gtid		= ghost_gtid(p),
-		.commit_time	= ktime_get_mono_fast_ns(),
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_ON_CPU,
+		.on_cpu.gtid		= ghost_gtid(p),
+		.on_cpu.commit_time	= ktime_get_mono_fast_ns(),
+		.on_cpu.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.on_cpu.cpu		= cpu_of(rq),
 	};
 
-	return send(p, MSG_TASK_ON_CPU, &m, sizeof(m), GHOST_VIEW_RUNNING);
+	return send(p, &m, sizeof(m.on_cpu), GHOST_VIEW_RUNNING);
 }
 
 /* @p has given the CPU to another task: a chain of switches begins. */
 bool ghost_msg_switchto(struct rq *rq, struct task_struct *p)
 {
-	struct ghost_msg_payload_task_switchto m = {
-		.gtid		= ghost_gtid(p),
-		.runtime	= p->se.sum_exec_runtime,
-		.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
-		.cpu		= cpu_of(rq),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_TASK_SWITCHTO,
+		.switchto.gtid		= ghost_gtid(p),
+		.switchto.runtime	= p->se.sum_exec_runtime,
+		.switchto.cpu_seqnum	= ++rq->ghost.cpu_seqnum,
+		.switchto.cpu		= cpu_of(rq),
 	};
 
-	return send(p, MSG_TASK_SWITCHTO, &m, sizeof(m), GHOST_VIEW_BLOCKED);
+	return send(p, &m, sizeof(m.switchto), GHOST_VIEW_BLOCKED);
 }
 
 /*
  * A message about the CPU, to the queue of its agent. Steps the agent barrier.
  * rq lock held.
  */
-static bool send_cpu(struct rq *rq, u16 type, const void *payload, u16 size)
+static bool send_cpu(struct rq *rq, struct bpf_ghost_msg *m, u16 size)
 {
 	struct task_struct *agent = rq->ghost.agent;
 	struct ghost_enclave *e = agent->ghost.enclave;
 	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
-	struct bpf_ghost_msg m;
 
 	atomic_inc(&rq->ghost.abarrier);
 	ghost_agent_sync(rq);
-	if (prog) {
-		if (ghost_bpf_msg(e, prog, agent, &m, type, payload, size))
-			return false;
-		payload = &m;
-		type = m.type;
-	}
-	return ghost_queue_produce(agent->ghost.queue, type, agent->ghost.barrier,
-				   payload, size);
+	if (prog && ghost_bpf_msg(e, prog, agent, m))
+		return false;
+	return ghost_queue_produce(agent->ghost.queue, m->type,
+				   agent->ghost.barrier, m, size);
 }
 
 /* May messages about the CPU go out that the enclave's @tunable allows? */
@@ -275,61 +277,69 @@ static bool wanted(struct rq *rq, size_t tunable)
 /* The tick has hit a ghost task or the agent. */
 void ghost_cpu_tick(struct rq *rq, bool is_agent)
 {
-	struct ghost_msg_payload_cpu_tick m = {
-		.cpu		= cpu_of(rq),
-		.is_agent	= is_agent,
+	struct bpf_ghost_msg m = {
+		.type			= MSG_CPU_TICK,
+		.cpu_tick.cpu		= cpu_of(rq),
+		.cpu_tick.is_agent	= is_agent,
 	};
 
 	if (WANTED(rq, deliver_ticks) &&
-	    send_cpu(rq, MSG_CPU_TICK, &m, sizeof(m)))
+	    send_cpu(rq, &m, sizeof(m.cpu_tick)))
 		ghost_wake_for(rq->ghost.agent);
 }
 
 /* The idle task gives way to @next, of another class. */
 void ghost_cpu_not_idle(struct rq *rq, struct task_struct *next)
 {
-	struct ghost_msg_payload_cpu_not_idle m = {
-		.cpu		= cpu_of(rq),
-		.next_gtid	= ghost_gtid(next),
+	struct bpf_ghost_msg m = {
+		.type			= MSG_CPU_NOT_IDLE,
+		.cpu_not_idle.cpu	= cpu_of(rq),
+		.cpu_not_idle.next_gtid	= ghost_gtid(next),
 	};
 
 	if (rq->ghost.agent && rq->ghost.agent->ghost.queue &&
-	    send_cpu(rq, MSG_CPU_NOT_IDLE, &m, sizeof(m)))
+	    send_cpu(rq, &m, sizeof(m.cpu_not_idle)))
 		ghost_wake_for(rq->ghost.agent);
 }
 
 /* A timer that was bound to the CPU has expired. */
 void ghost_cpu_timer(struct rq *rq, u64 type, u64 cookie)
 {
-	struct ghost_msg_payload_timer m = {
-		.cpu	= cpu_of(rq),
-		.type	= type,
-		.cookie	= cookie,
+	struct bpf_ghost_msg m = {
+		.type		= MSG_CPU_TIMER_EXPIRED,
+		.timer.cpu	= cpu_of(rq),
+		.timer.type	= type,
+		.timer.cookie	= cookie,
 	};
 
 	if (rq->ghost.agent && rq->ghost.agent->ghost.queue &&
-	    send_cpu(rq, MSG_CPU_TIMER_EXPIRED, &m, sizeof(m)))
+	    send_cpu(rq, &m, sizeof(m.timer)))
 		ghost_wake_for(rq->ghost.agent);
 }
 
 /* Ghost tasks can, or can no longer, run on the CPU. */
 void ghost_cpu_available(struct rq *rq, bool avail)
 {
-	struct ghost_msg_payload_cpu m = { .cpu = cpu_of(rq) };
+	struct bpf_ghost_msg m = {
+		.type		= avail ? MSG_CPU_AVAILABLE : MSG_CPU_BUSY,
+		.cpu.cpu	= cpu_of(rq),
+	};
 
 	if (WANTED(rq, deliver_cpu_availability))
-		send_cpu(rq, avail ? MSG_CPU_AVAILABLE : MSG_CPU_BUSY, &m,
-			 sizeof(m));
+		send_cpu(rq, &m, sizeof(m.cpu));
 }
 
 /* The agent sleeps in the kernel, or wakes; parking is neither. */
 void ghost_agent_runnable(struct rq *rq, bool runnable)
 {
-	struct ghost_msg_payload_cpu m = { .cpu = cpu_of(rq) };
+	struct bpf_ghost_msg m = {
+		.type		= runnable ? MSG_CPU_AGENT_WAKEUP :
+				  MSG_CPU_AGENT_BLOCKED,
+		.cpu.cpu	= cpu_of(rq),
+	};
 
 	if (WANTED(rq, deliver_agent_runnability))
-		send_cpu(rq, runnable ? MSG_CPU_AGENT_WAKEUP :
-			 MSG_CPU_AGENT_BLOCKED, &m, sizeof(m));
+		send_cpu(rq, &m, sizeof(m.cpu));
 }
 
 /* TASK_NEW is due: the task shows in the enclave's files from here on. */
