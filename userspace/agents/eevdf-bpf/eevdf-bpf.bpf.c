@@ -106,8 +106,11 @@ static __always_inline bool insert(struct fair_rq *rq, __u32 idx, struct fair_ta
 	return f->waits;
 }
 
-/* Make tasks eligible whose time has come. */
-static __always_inline void promote(struct fair_rq *rq)
+/*
+ * Make tasks eligible whose time has come; if there are none, the next, unless one
+ * is about to be queued.
+ */
+static __always_inline void promote(struct fair_rq *rq, bool expects)
 {
 	__u32 i;
 
@@ -115,7 +118,7 @@ static __always_inline void promote(struct fair_rq *rq)
 		struct heap_entry first = rq->heaps[FAIR_WAITING].entries[0];
 
 		if (before(rq->vtime, first.key)) {
-			if (rq->heaps[FAIR_ELIGIBLE].length)
+			if (expects || rq->heaps[FAIR_ELIGIBLE].length)
 				break;
 			/* Nobody is behind: the time goes on to the next. */
 			rq->vtime = first.key;
@@ -274,13 +277,14 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 /* Take a task of the run queue of @from that may run on @cpu. */
 __noinline __u32 fair_pick(__u32 from, __u32 cpu)
 {
+	bool expects = from == cpu && preempt_due(cpu, cpu_at(cpu));
 	struct fair_rq *rq = rq_at(from);
 	__u32 idx = FRAME_NONE, i;
 
 	if (!rq)
 		return FRAME_NONE;
 	bpf_spin_lock(&rq->lock);
-	promote(rq);
+	promote(rq, expects);
 	for (i = 0; i < LOOKS && i < rq->heaps[FAIR_ELIGIBLE].length; i++) {
 		__u32 this = rq->heaps[FAIR_ELIGIBLE].entries[i].idx;
 
