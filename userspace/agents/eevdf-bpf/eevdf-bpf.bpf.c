@@ -145,6 +145,30 @@ static __always_inline __u64 virtual(__u64 ns, const struct fair_task *f)
 	return f->weight ? ns * NICE_0 / f->weight : ns;
 }
 
+/* What the application said of it, or NULL. */
+static __always_inline const struct fair_hint *hint_of(__u32 idx)
+{
+	const struct fair_hint *h = &fair_hints[idx & (FRAME_TASKS - 1)];
+
+	return h->gtid && h->gtid == task_at(idx)->gtid ? h : NULL;
+}
+
+/* How much it asks for at once, ns. */
+static __always_inline __u64 request(__u32 idx)
+{
+	const struct fair_hint *h = hint_of(idx);
+
+	return h && h->slice ? h->slice : slice_ns;
+}
+
+static __always_inline __u32 weight_of(__u32 idx, const struct frame_task *t)
+{
+	const struct fair_hint *h = hint_of(idx);
+	__u32 weight = weights[(t->nice + 20) & 63];
+
+	return h ? weight * h->percent / 100 ?: 1 : weight;
+}
+
 /* Out of the run queue that counts it; it keeps what it is ahead or behind. */
 __noinline int fair_leave(__u32 idx, __u64 ran)
 {
@@ -158,12 +182,15 @@ __noinline int fair_leave(__u32 idx, __u64 ran)
 	rq = rq_at(cpu);
 	if (!rq)
 		return 0;
-	limit = 2 * virtual(slice_ns, f);
+	limit = 2 * virtual(request(idx) > slice_ns ? request(idx) : slice_ns, f);
 	bpf_spin_lock(&rq->lock);
 	remove(rq, f);
 	note_crowd(rq, cpu);
 	f->vruntime += virtual(ran, f);
-	f->lag = clamp(rq->vtime - f->vruntime, limit);
+	f->lag = rq->vtime - f->vruntime;
+	/* Who goes on wanting a CPU is owed all of it: others may ask for more. */
+	if (!task_at(idx)->runnable)
+		f->lag = clamp(f->lag, limit);
 	f->left = f->deadline - f->vruntime;
 	set_load(rq, cpu, rq->load > f->weight ? rq->load - f->weight : 0);
 	f->rq = 0;
@@ -185,7 +212,7 @@ __noinline int fair_join(__u32 idx, __u32 cpu, int wait)
 	if (!rq)
 		return false;
 	if (f->left <= 0)
-		f->left = virtual(slice_ns, f);
+		f->left = virtual(request(idx), f);
 	bpf_spin_lock(&rq->lock);
 	advance(rq, now);
 	f->vruntime = rq->vtime - f->lag;
@@ -224,7 +251,7 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 		f->lag = 0;
 		f->left = 0;
 	}
-	f->weight = weights[(t->nice + 20) & 63];
+	f->weight = weight_of(idx, t);
 	if (fair_join(idx, cpu, 1))
 		return cpu;
 	bpf_spin_lock(&fifo_lock);
@@ -263,7 +290,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 	}
 	left = f->deadline - f->vruntime;
 	c->slice_end = now + (left > 0 ? (__u64)left * f->weight / NICE_0 :
-				    slice_ns);
+				    request(idx));
 	if (!rq)
 		return;
 	bpf_spin_lock(&rq->lock);
