@@ -301,27 +301,41 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 
 /* ---- picking ---- */
 
-/* Take a task of the run queue of @from that may run on @cpu. */
+/* The first of a heap of @from that may run on @cpu, or FRAME_NONE. */
+static __always_inline __u32 look(struct heap *h, __u32 from, __u32 cpu)
+{
+	__u32 i;
+
+	for (i = 0; i < LOOKS && i < h->length; i++) {
+		__u32 idx = h->entries[i].idx;
+
+		if (from == cpu || (!task_at(idx)->stuck &&
+				    has_cpu(task_at(idx)->allowed, cpu)))
+			return idx;
+	}
+	return FRAME_NONE;
+}
+
+/*
+ * Take a task of the run queue of @from that may run on @cpu. Another CPU than
+ * @from does not wait for a time that is not its own.
+ */
 __noinline __u32 fair_pick(__u32 from, __u32 cpu)
 {
 	bool expects = from == cpu && preempt_due(cpu, cpu_at(cpu));
 	struct fair_rq *rq = rq_at(from);
-	__u32 idx = FRAME_NONE, i;
+	__u32 idx;
 
 	if (!rq)
 		return FRAME_NONE;
 	bpf_spin_lock(&rq->lock);
 	promote(rq, expects);
-	for (i = 0; i < LOOKS && i < rq->heaps[FAIR_ELIGIBLE].length; i++) {
-		__u32 this = rq->heaps[FAIR_ELIGIBLE].entries[i].idx;
-
-		if (from != cpu && (task_at(this)->stuck ||
-				    !has_cpu(task_at(this)->allowed, cpu)))
-			continue;
-		idx = this;
+	idx = look(&rq->heaps[FAIR_ELIGIBLE], from, cpu);
+	if (idx == FRAME_NONE && from != cpu)
+		idx = look(&rq->heaps[FAIR_WAITING], from, cpu);
+	if (idx != FRAME_NONE) {
 		remove(rq, fair_at(idx));
 		note_crowd(rq, from);
-		break;
 	}
 	bpf_spin_unlock(&rq->lock);
 	return idx;
