@@ -1,5 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
+# shellcheck disable=SC2016	# a script for the shells that it starts
+#
 # What ghostctl observe counts of one enclave, and what it says when it cannot.
 
 planned=24
@@ -68,7 +70,7 @@ sees()
 	until observe "$@" && row TASK_WAKEUP && histogram 'from wake-up to run' &&
 			histogram 'from idle to latch'; do
 		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
+		[ "$tries" -gt 0 ] || return 1
 	done >/dev/null
 }
 
@@ -77,7 +79,7 @@ sees_json()
 	tries=10
 	until observe "$@" --json && json messages && json wakeup_to_run_us; do
 		tries=$((tries - 1))
-		[ $tries -gt 0 ] || return 1
+		[ "$tries" -gt 0 ] || return 1
 	done >/dev/null
 }
 

@@ -114,8 +114,7 @@ static void usage(FILE *out, const struct host_policy *policy)
 		"  --timeout MS    with --cpus: the kernel destroys the enclave if\n"
 		"                  a task waits so long (default 0 = never)\n"
 		"  --stats SECS    print one line of statistics every SECS seconds\n"
-		"%s"
-		"  -h, --help      this text\n\n"
+		"%s  -h, --help      this text\n\n"
 		"SIGTERM and Ctrl-C end it in order. Then, in another terminal:\n"
 		"  ghostctl run N -- COMMAND\n", policy->name, policy->name,
 		policy->about, policy->slice_ms * 1000,
