@@ -17,6 +17,7 @@
 #define LOOKS		32		/* at tasks of another CPU, by one pick */
 #define STEALS		4		/* CPUs that one pick looks at */
 #define BALANCE_NS	50000000ULL
+#define LONGEST_NS	100000000ULL	/* that a hint can ask for at once */
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -135,9 +136,9 @@ static __always_inline void promote(struct fair_rq *rq, bool expects)
 
 /* Those that take the lock are global functions, for the verifier's sake. */
 
-static __always_inline __s64 clamp(__s64 value, __s64 limit)
+static __always_inline __s64 clamp(__s64 value, __s64 low, __s64 high)
 {
-	return value > limit ? limit : value < -limit ? -limit : value;
+	return value > high ? high : value < low ? low : value;
 }
 
 static __always_inline __u64 virtual(__u64 ns, const struct fair_task *f)
@@ -175,7 +176,7 @@ __noinline int fair_leave(__u32 idx, __u64 ran)
 	struct fair_task *f = fair_at(idx);
 	__u32 cpu = f->rq - 1;
 	struct fair_rq *rq;
-	__s64 limit;
+	__s64 limit, owed;
 
 	if (!f->rq)
 		return 0;
@@ -183,14 +184,13 @@ __noinline int fair_leave(__u32 idx, __u64 ran)
 	if (!rq)
 		return 0;
 	limit = 2 * virtual(request(idx) > slice_ns ? request(idx) : slice_ns, f);
+	/* It may have waited for one that asked for more. */
+	owed = task_at(idx)->runnable ? 2 * virtual(LONGEST_NS, f) : limit;
 	bpf_spin_lock(&rq->lock);
 	remove(rq, f);
 	note_crowd(rq, cpu);
 	f->vruntime += virtual(ran, f);
-	f->lag = rq->vtime - f->vruntime;
-	/* Who goes on wanting a CPU is owed all of it: others may ask for more. */
-	if (!task_at(idx)->runnable)
-		f->lag = clamp(f->lag, limit);
+	f->lag = clamp(rq->vtime - f->vruntime, -limit, owed);
 	f->left = f->deadline - f->vruntime;
 	set_load(rq, cpu, rq->load > f->weight ? rq->load - f->weight : 0);
 	f->rq = 0;
