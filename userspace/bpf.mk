@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 #
-# Policies in BPF, and libghost-bpf, which loads them. They need clang, bpftool
+# Policies in BPF, libghost-bpf, which loads them, and ghostctl observe. They need clang, bpftool
 # and libbpf, the packages libbpf-dev and bpftool; without them the rest is
 # built, and a line says so.
 
@@ -34,6 +34,13 @@ HOST_OBJS := $(patsubst %.c,$(O)/obj/%.o,$(wildcard agents/frame/*.c) \
 	agents/common/supervise.c)
 BPF_OBJS := $(LIBBPF_OBJS) $(HOST_OBJS) \
 	$(BPF_POLICIES:%=$(O)/obj/agents/%/main.o)
+
+OBSERVE := $(O)/obj/tools/observe/observe
+CTL_OBJS += $(OBSERVE).o
+CTL_LIBS := $(BPF_LIBS)
+$(OBSERVE).o: $(OBSERVE).skel.h
+$(CTL_OBJS): ALL_CFLAGS += -DHAVE_OBSERVE
+$(OBSERVE).o: ALL_CFLAGS += $(LIBBPF_CFLAGS) -I$(O)/obj/tools/observe
 
 BINS += $(BPF_POLICIES:%=$(O)/bin/ghost-%)
 
@@ -106,7 +113,7 @@ install-bpf: all
 	install -m 644 $(O)/lib/pkgconfig/libghost-bpf.pc \
 		$(DESTDIR)$(PREFIX)/lib/pkgconfig
 
--include $(BPF_OBJS:.o=.d) \
+-include $(BPF_OBJS:.o=.d) $(OBSERVE).bpf.d \
 	$(foreach p,$(BPF_POLICIES),$(O)/obj/agents/$(p)/$(p).bpf.d)
 
 endif

@@ -99,7 +99,7 @@ check "a CPU that an agent has" sh -c "
 	exit \$status"
 all_narrow()
 {
-	for c in create destroy list show features get set cpus add run; do
+	for c in create destroy list show features observe get set cpus add run; do
 		narrow ghostctl "$c" --help || return 1
 	done
 	narrow ghostctl --help && narrow ghostctl list && narrow ghostctl show 41

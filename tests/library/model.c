@@ -348,6 +348,7 @@ static void change_affinity(struct world *w, int task)
 	}
 	if (w->model->mask[task] == OUTSIDE) {
 		w->model->state[task] = MODEL_GONE;
+		w->model->bound[task] = 0;
 		send_plain(w, task, MSG_TASK_DEPARTED);
 	}
 }

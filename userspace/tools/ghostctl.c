@@ -17,6 +17,7 @@ struct args {
 	unsigned long timeout_ms;
 	unsigned long gid;
 	unsigned long max_tasks;
+	unsigned long seconds;
 	bool any_affinity;
 	const char *cpus;
 	int nr;			/* arguments that are no options */
@@ -130,6 +131,11 @@ static int features(struct args *a)
 	return show_features(a->id, a->json);
 }
 
+static int observe(struct args *a)
+{
+	return observe_enclave(a->id, a->seconds, a->json);
+}
+
 static int set(struct args *a)
 {
 	if (a->nr != 2) {
@@ -204,6 +210,11 @@ static const struct command commands[] = {
 	  show },
 	{ "features", "features ID",
 	  "List what the kernel has beyond the ABI.", "jI", features },
+	{ "observe", "observe ID",
+	  "Count for 10 seconds what happens in an enclave: messages and picks by\n"
+	  "type, and how long it took from wake-up to run, and from idle to latch.\n"
+	  "Ctrl-C ends it before.\n\n"
+	  "  --seconds N    so long", "jIs", observe },
 	{ "get", "get ID TUNABLE", "Print a tunable.", "jIM", get },
 	{ "set", "set ID TUNABLE VALUE",
 	  "Set a tunable. Most are 0 or 1, runnable_timeout is in ms, max_tasks a\n"
@@ -254,6 +265,8 @@ static unsigned long *number_of(struct args *a, int opt)
 		return &a->timeout_ms;
 	case 'g':
 		return &a->gid;
+	case 's':
+		return &a->seconds;
 	default:
 		return &a->max_tasks;
 	}
@@ -269,15 +282,17 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 		{ "gid", required_argument, NULL, 'g' },
 		{ "max-tasks", required_argument, NULL, 'm' },
 		{ "any-affinity", no_argument, NULL, 'a' },
+		{ "seconds", required_argument, NULL, 's' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
-	struct args a = { 0 };
+	struct args a = { .seconds = 10 };
 	const char *problem;
 	int opt;
 
 	/* "+": options of the command of "run" are not ours. */
-	while ((opt = getopt_long(argc, argv, "+h", longs, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, strchr(c->options, 'M') ? "+h" : "h",
+				  longs, NULL)) != -1) {
 		if (opt == 'h') {
 			printf("usage: ghostctl %s\n\n%s\n", c->usage, c->help);
 			if (c->run == set)
@@ -293,7 +308,8 @@ static int run_with_args(const struct command *c, int argc, char **argv)
 		else if (opt == 'a')
 			a.any_affinity = true;
 		else if (!parse_number(optarg, number_of(&a, opt)) ||
-			 a.gid > UINT32_MAX || a.max_tasks > UINT32_MAX)
+			 a.gid > UINT32_MAX || a.max_tasks > UINT32_MAX ||
+			 a.seconds > UINT32_MAX)
 			return bad_number(optarg);
 	}
 	if (strchr(c->options, 'I')) {

@@ -3,6 +3,7 @@
 #define GHOSTCTL_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <ghost/ghost.h>
 
 #define EXIT_USAGE	2
@@ -21,6 +22,20 @@ int run_command(unsigned long id, char **argv);
 int get_tunable(unsigned long id, const char *name, bool json);
 int set_tunable(unsigned long id, const char *name, const char *text);
 int set_cpus(unsigned long id, const char *cpus);
+
+#ifdef HAVE_OBSERVE
+int observe_enclave(unsigned long id, unsigned long seconds, bool json);
+#else
+static inline int observe_enclave(unsigned long id, unsigned long seconds, bool json)
+{
+	(void)id;
+	(void)seconds;
+	(void)json;
+	fputs("ghostctl: built without libbpf, it cannot observe\n"
+	      "  install libbpf-dev and bpftool, and build it again\n", stderr);
+	return 1;
+}
+#endif
 
 /* A line for each. */
 void explain_tunables(void);

@@ -17,6 +17,7 @@
 #define LOOKS		32		/* at tasks of another CPU, by one pick */
 #define STEALS		4		/* CPUs that one pick looks at */
 #define BALANCE_NS	50000000ULL
+#define LONGEST_NS	100000000ULL	/* that a hint can ask for at once */
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
@@ -106,8 +107,11 @@ static __always_inline bool insert(struct fair_rq *rq, __u32 idx, struct fair_ta
 	return f->waits;
 }
 
-/* Make tasks eligible whose time has come. */
-static __always_inline void promote(struct fair_rq *rq)
+/*
+ * Make tasks eligible whose time has come; if there are none, the next, unless one
+ * is about to be queued.
+ */
+static __always_inline void promote(struct fair_rq *rq, bool expects)
 {
 	__u32 i;
 
@@ -115,7 +119,7 @@ static __always_inline void promote(struct fair_rq *rq)
 		struct heap_entry first = rq->heaps[FAIR_WAITING].entries[0];
 
 		if (before(rq->vtime, first.key)) {
-			if (rq->heaps[FAIR_ELIGIBLE].length)
+			if (expects || rq->heaps[FAIR_ELIGIBLE].length)
 				break;
 			/* Nobody is behind: the time goes on to the next. */
 			rq->vtime = first.key;
@@ -132,14 +136,38 @@ static __always_inline void promote(struct fair_rq *rq)
 
 /* Those that take the lock are global functions, for the verifier's sake. */
 
-static __always_inline __s64 clamp(__s64 value, __s64 limit)
+static __always_inline __s64 clamp(__s64 value, __s64 low, __s64 high)
 {
-	return value > limit ? limit : value < -limit ? -limit : value;
+	return value > high ? high : value < low ? low : value;
 }
 
 static __always_inline __u64 virtual(__u64 ns, const struct fair_task *f)
 {
 	return f->weight ? ns * NICE_0 / f->weight : ns;
+}
+
+/* What the application said of it, or NULL. */
+static __always_inline const struct fair_hint *hint_of(__u32 idx)
+{
+	const struct fair_hint *h = &fair_hints[idx & (FRAME_TASKS - 1)];
+
+	return h->gtid && h->gtid == task_at(idx)->gtid ? h : NULL;
+}
+
+/* How much it asks for at once, ns. */
+static __always_inline __u64 request(__u32 idx)
+{
+	const struct fair_hint *h = hint_of(idx);
+
+	return h && h->slice ? h->slice : slice_ns;
+}
+
+static __always_inline __u32 weight_of(__u32 idx, const struct frame_task *t)
+{
+	const struct fair_hint *h = hint_of(idx);
+	__u32 weight = weights[(t->nice + 20) & 63];
+
+	return h ? weight * h->percent / 100 ?: 1 : weight;
 }
 
 /*
@@ -151,14 +179,16 @@ __noinline int fair_leave(__u32 idx, __u64 ran, __u64 now)
 	struct fair_task *f = fair_at(idx);
 	__u32 cpu = f->rq - 1;
 	struct fair_rq *rq;
-	__s64 limit;
+	__s64 limit, owed;
 
 	if (!f->rq)
 		return 0;
 	rq = rq_at(cpu);
 	if (!rq)
 		return 0;
-	limit = 2 * virtual(slice_ns, f);
+	limit = 2 * virtual(request(idx) > slice_ns ? request(idx) : slice_ns, f);
+	/* It may have waited for one that asked for more. */
+	owed = task_at(idx)->runnable ? 2 * virtual(LONGEST_NS, f) : limit;
 	bpf_spin_lock(&rq->lock);
 	if (now)
 		advance(rq, now);
@@ -170,7 +200,7 @@ __noinline int fair_leave(__u32 idx, __u64 ran, __u64 now)
 		note_crowd(rq, cpu);
 	}
 	f->vruntime += virtual(ran, f);
-	f->lag = clamp(rq->vtime - f->vruntime, limit);
+	f->lag = clamp(rq->vtime - f->vruntime, -limit, owed);
 	f->left = f->deadline - f->vruntime;
 	set_load(rq, cpu, rq->load > f->weight ? rq->load - f->weight : 0);
 	f->rq = 0;
@@ -191,7 +221,7 @@ __noinline int fair_join(__u32 idx, __u32 cpu, int wait, __u64 now)
 	if (!rq)
 		return false;
 	if (f->left <= 0)
-		f->left = virtual(slice_ns, f);
+		f->left = virtual(request(idx), f);
 	bpf_spin_lock(&rq->lock);
 	advance(rq, now);
 	f->vruntime = rq->vtime - f->lag;
@@ -227,10 +257,10 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 		f->lag = 0;
 		f->left = 0;
 	}
-	f->weight = weights[(t->nice + 20) & 63];
+	f->weight = weight_of(idx, t);
 	/* A yield asks for a later deadline. */
 	if (type == MSG_TASK_YIELD)
-		f->left = (f->left > 0 ? f->left : 0) + virtual(slice_ns, f);
+		f->left = (f->left > 0 ? f->left : 0) + virtual(request(idx), f);
 	if (fair_join(idx, cpu, 1, now))
 		return cpu;
 	bpf_spin_lock(&fifo_lock);
@@ -259,7 +289,7 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 	}
 	left = f->deadline - f->vruntime;
 	c->slice_end = now + (left > 0 ? (__u64)left * f->weight / NICE_0 :
-				    slice_ns);
+				    request(idx));
 	/* No lock: only this CPU begins; others go on with what is not 0. */
 	if (rq && !rq->since)
 		rq->since = now;
@@ -267,26 +297,41 @@ static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 
 /* ---- picking ---- */
 
-/* Take a task of the run queue of @from that may run on @cpu. */
+/* The first of a heap of @from that may run on @cpu, or FRAME_NONE. */
+static __always_inline __u32 look(struct heap *h, __u32 from, __u32 cpu)
+{
+	__u32 i;
+
+	for (i = 0; i < LOOKS && i < h->length; i++) {
+		__u32 idx = h->entries[i].idx;
+
+		if (from == cpu || (!task_at(idx)->stuck &&
+				    has_cpu(task_at(idx)->allowed, cpu)))
+			return idx;
+	}
+	return FRAME_NONE;
+}
+
+/*
+ * Take a task of the run queue of @from that may run on @cpu. Another CPU than
+ * @from does not wait for a time that is not its own.
+ */
 __noinline __u32 fair_pick(__u32 from, __u32 cpu)
 {
+	bool expects = from == cpu && preempt_due(cpu, cpu_at(cpu));
 	struct fair_rq *rq = rq_at(from);
-	__u32 idx = FRAME_NONE, i;
+	__u32 idx;
 
 	if (!rq)
 		return FRAME_NONE;
 	bpf_spin_lock(&rq->lock);
-	promote(rq);
-	for (i = 0; i < LOOKS && i < rq->heaps[FAIR_ELIGIBLE].length; i++) {
-		__u32 this = rq->heaps[FAIR_ELIGIBLE].entries[i].idx;
-
-		if (from != cpu && (task_at(this)->stuck ||
-				    !has_cpu(task_at(this)->allowed, cpu)))
-			continue;
-		idx = this;
+	promote(rq, expects);
+	idx = look(&rq->heaps[FAIR_ELIGIBLE], from, cpu);
+	if (idx == FRAME_NONE && from != cpu)
+		idx = look(&rq->heaps[FAIR_WAITING], from, cpu);
+	if (idx != FRAME_NONE) {
 		remove(rq, fair_at(idx));
 		note_crowd(rq, from);
-		break;
 	}
 	bpf_spin_unlock(&rq->lock);
 	return idx;

@@ -10,7 +10,7 @@
  * @deadline: vruntime at which it has had what it asked for
  * @lag: while no run queue counts it: by how much it was behind
  * @left: while no run queue counts it: from vruntime to deadline
- * @weight: of its nice value when it was queued
+ * @weight: of its nice value and its hint when it was queued
  * @rq: CPU whose run queue counts it, plus one, or 0
  * @heap: which heap it is in, if @waits
  * @pos: where in the heap
@@ -30,6 +30,18 @@ struct fair_task {
 	__u32 heap;
 	__u32 pos;
 	__u32 waits;
+};
+
+/**
+ * struct fair_hint - what the application said of a task, written by the process
+ * @gtid: task that it is about: the index may be another one's by now
+ * @slice: ns that it asks for at once, 0 = as all do
+ * @percent: of the weight of its nice value
+ */
+struct fair_hint {
+	__u64 gtid;
+	__u64 slice;
+	__u32 percent;
 };
 
 #endif /* EEVDF_H */

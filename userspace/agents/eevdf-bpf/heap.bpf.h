@@ -24,6 +24,7 @@ struct heap {
 };
 
 struct fair_task fair_tasks[FRAME_TASKS];
+struct fair_hint fair_hints[FRAME_TASKS];
 
 static __always_inline struct fair_task *fair_at(__u32 idx)
 {

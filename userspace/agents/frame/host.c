@@ -37,6 +37,7 @@ struct options {
 	long slice_us;
 	long max_tasks;
 	unsigned long timeout_ms;
+	const char *hints;
 };
 
 /* All CPUs' numbers, added up. */
@@ -67,6 +68,7 @@ struct session {
 	struct ghost_tasks *strays;
 	struct ghost_policy *bpf;
 	struct host_view view;
+	struct ghost_hint_server *hints;
 	unsigned long id;
 	bool owner;
 	bool inherited;
@@ -95,6 +97,9 @@ static int complain(const char *what, int err)
 
 static void usage(FILE *out, const struct host_policy *policy)
 {
+	const char *hints =
+		"  --hints PATH    listen there for hints of applications\n";
+
 	fprintf(out,
 		"usage: ghost-%s --cpus LIST [OPTION]...\n"
 		"       ghost-%s --enclave N | --take-over N [OPTION]...\n"
@@ -109,10 +114,11 @@ static void usage(FILE *out, const struct host_policy *policy)
 		"  --timeout MS    with --cpus: the kernel destroys the enclave if\n"
 		"                  a task waits so long (default 0 = never)\n"
 		"  --stats SECS    print one line of statistics every SECS seconds\n"
-		"  -h, --help      this text\n\n"
+		"%s  -h, --help      this text\n\n"
 		"SIGTERM and Ctrl-C end it in order. Then, in another terminal:\n"
 		"  ghostctl run N -- COMMAND\n", policy->name, policy->name,
-		policy->about, policy->slice_ms * 1000);
+		policy->about, policy->slice_ms * 1000,
+		policy->hint ? hints : "");
 }
 
 /* ---- statistics ---- */
@@ -140,6 +146,18 @@ static void add_up(struct session *s, struct sums *sum)
 	}
 }
 
+static void print_hints(const struct session *s)
+{
+	struct ghost_hint_counts counts;
+
+	if (!s->hints)
+		return;
+	ghost_hint_server_counts(s->hints, &counts);
+	printf(" hints=%lu hinters=%lu refused=%lu foreign=%lu bad=%lu",
+	       counts.taken, counts.clients, counts.refused, counts.foreign,
+	       counts.bad);
+}
+
 static void print_rest(struct session *s, const struct sums *now,
 		       const struct sums *then)
 {
@@ -147,6 +165,7 @@ static void print_rest(struct session *s, const struct sums *now,
 
 	if (s->policy->stats)
 		s->policy->stats();
+	print_hints(s);
 	for (e = 0; e < FRAME_ERRNOS; e++)
 		if (now->failed[e] != then->failed[e])
 			printf(" %s=%llu", strerrorname_np(e) ?: "?",
@@ -195,18 +214,18 @@ static void print_total(struct session *s)
 
 /* ---- what the programs do not schedule ---- */
 
-static bool known(struct session *s, const struct ghost_task *task)
+/* Do the programs have the task? */
+static bool find(const struct session *s, int64_t gtid, uint32_t *index)
 {
-	uint64_t gtid = (uint64_t)task->gtid;
-	uint32_t index;
-
 	return !bpf_map__lookup_elem(s->view.lookup, &gtid, sizeof(gtid),
-				     &index, sizeof(index), 0);
+				     index, sizeof(*index), 0);
 }
 
 static void settle(struct session *s, struct ghost_task *task)
 {
-	if (task->state == GHOST_TASK_GONE || known(s, task)) {
+	uint32_t index;
+
+	if (task->state == GHOST_TASK_GONE || find(s, task->gtid, &index)) {
 		ghost_tasks_forget(s->strays, task);
 		return;
 	}
@@ -232,6 +251,35 @@ static int drain(struct session *s)
 		}
 	}
 	return 0;
+}
+
+/* ---- hints ---- */
+
+static int take_hint(void *arg, int64_t gtid, const struct ghost_hint *hint)
+{
+	const struct session *s = arg;
+	uint32_t index;
+
+	if (!find(s, gtid, &index))
+		return -ENOENT;
+	s->policy->hint(index, gtid, hint);
+	return 0;
+}
+
+static int listen_for_hints(struct session *s)
+{
+	char what[160];
+	uint32_t i;
+	int err;
+
+	/* Those of a predecessor that was killed: nobody would withdraw them. */
+	for (i = 0; s->policy->hint && s->inherited && i < FRAME_TASKS; i++)
+		s->policy->hint(i, 0, NULL);
+	if (!s->o->hints)
+		return 0;
+	err = ghost_hint_server_create(&s->hints, s->o->hints, take_hint, s);
+	snprintf(what, sizeof(what), "cannot listen for hints at %s", s->o->hints);
+	return err ? complain(what, err) : 0;
 }
 
 /* ---- agents ---- */
@@ -377,7 +425,7 @@ static int start(struct session *s)
 					&ops, s);
 	if (err)
 		return complain("cannot prepare agents", err);
-	if (load(s))
+	if (load(s) || listen_for_hints(s))
 		return 1;
 	err = ghost_crew_start(s->crew, s->o->take_over ? GHOST_START_ASK :
 							  GHOST_START_ALONE,
@@ -412,6 +460,8 @@ static int work(struct session *s)
 
 		if (s->policy->plan)
 			s->policy->plan();
+		if (s->hints)
+			ghost_hint_server_work(s->hints);
 		err = drain(s);
 		if (!err && now - second >= NSEC_PER_SEC) {
 			second = now;
@@ -455,6 +505,7 @@ static int session(struct supervised *told, void *arg)
 		ret = schedule(&s);
 	if (s.owner)
 		ghost_enclave_destroy(s.enclave);
+	ghost_hint_server_destroy(s.hints);
 	ghost_policy_close(s.bpf);
 	ghost_crew_destroy(s.crew);
 	ghost_tasks_destroy(s.strays);
@@ -489,6 +540,7 @@ static void parse(int argc, char **argv, struct options *o)
 		{ "max-tasks", required_argument, NULL, 'n' },
 		{ "timeout", required_argument, NULL, 'm' },
 		{ "stats", required_argument, NULL, 's' },
+		{ "hints", required_argument, NULL, 'i' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 }
 	};
@@ -520,6 +572,9 @@ static void parse(int argc, char **argv, struct options *o)
 		case 's':
 			o->stats_secs = number(optarg, "stats");
 			break;
+		case 'i':
+			o->hints = optarg;
+			break;
 		case 'h':
 			usage(stdout, o->policy);
 			exit(0);
@@ -528,6 +583,11 @@ static void parse(int argc, char **argv, struct options *o)
 				o->policy->name);
 			exit(2);
 		}
+	}
+	if (o->hints && !o->policy->hint) {
+		fprintf(stderr, "%s: this policy takes no --hints\n",
+			program_invocation_short_name);
+		exit(2);
 	}
 	if (optind == argc && !o->cpus != !o->enclave)
 		return;

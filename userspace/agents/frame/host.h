@@ -3,10 +3,12 @@
 #ifndef HOST_H
 #define HOST_H
 
+#include <stdint.h>
 #include "frame.h"
 
 struct bpf_map;
 struct bpf_object;
+struct ghost_hint;
 
 /**
  * struct host_view - the memory that the process shares with the programs
@@ -40,6 +42,8 @@ struct host_view {
  * @plan: called by the process, every 50 ms
  * @decide: called by the agent of the first CPU, whenever it is woken
  * @stats: prints more in a line of statistics
+ * @hint: of an application, checked, about the task at an index; NULL when it is
+ *	withdrawn
  */
 struct host_policy {
 	const char *name;
@@ -53,6 +57,7 @@ struct host_policy {
 	void (*plan)(void);
 	void (*decide)(void);
 	void (*stats)(void);
+	void (*hint)(uint32_t index, int64_t gtid, const struct ghost_hint *hint);
 };
 
 /* Defines struct host_policy policy; NAME is what the skeleton is called by. */

@@ -20,6 +20,7 @@
 #ifndef GHOST_GHOST_H
 #define GHOST_GHOST_H
 
+#include <ghost/hints.h>
 #include <ghost/request.h>
 #include <ghost/settings.h>
 #include <ghost/shm.h>
