@@ -5,7 +5,7 @@
 # Real programs under the FIFO agent: they finish, the tools tell the truth,
 # and whatever ends an enclave gives its tasks back.
 
-planned=17
+planned=18
 . "$(dirname "$0")/tap.inc"
 
 # A tree of $2 processes that work, sleep and leave a line each in $1.
@@ -16,6 +16,23 @@ while [ $i -lt $2 ]; do
 		n=0
 		while [ $n -lt 200 ]; do n=$((n + 1)); done
 		sleep 0.0$((i % 5 + 1))
+		echo $i >>$1
+	) &
+done
+wait'
+
+# $2 processes that work, sleep and leave a line each in $1 once $1.go is there.
+# They do not fork, which fails in an enclave that is being destroyed; $3 is a FIFO,
+# always empty.
+herd='i=0
+while [ $i -lt $2 ]; do
+	i=$((i + 1))
+	(
+		while [ ! -e $1.go ]; do
+			n=0
+			while [ $n -lt 200 ]; do n=$((n + 1)); done
+			read -r -t 0.0$((i % 5 + 1)) _ <>$3
+		done
 		echo $i >>$1
 	) &
 done
@@ -60,11 +77,13 @@ check "a killed member goes" within 10 members "$enclave" -eq 0
 
 # Destroy under load.
 : >"$tmp/load"
-ghostctl run "$enclave" -- sh -c "$tree" sh "$tmp/load" 30 &
+mkfifo "$tmp/empty"
+ghostctl run "$enclave" -- sh -c "$herd" sh "$tmp/load" 30 "$tmp/empty" &
 load=$!
-within 10 members "$enclave" -gt 3
+check "they are all there" within 60 members "$enclave" -ge 31
 check "destroy under load" ghostctl destroy "$enclave"
 check "the enclave is gone" within 10 enclave_gone "$enclave"
+touch "$tmp/load.go"
 wait "$load"
 check "its tasks finish under CFS" lines "$tmp/load" 30
 
