@@ -181,20 +181,32 @@ scx_enabled()
 	[ "$(cat /sys/kernel/sched_ext/state)" = "$1" ]
 }
 
+# start_scx SCHEDULER, as $scx. A kernel thread loads it, on any CPU, and scx_central
+# gives up if that is not its central one.
+start_scx()
+{
+	for _ in 1 2 3 4 5 6 7 8 9 10; do
+		"$1" >$log 2>&1 &
+		scx=$!
+		within 5 scx_enabled enabled && return
+		kill -INT "$scx" 2>/dev/null
+		wait "$scx"
+	done
+	return 1
+}
+
 # under_scx SCHEDULER: all rows under one of sched_ext.
 under_scx()
 {
 	command -v "$1" >/dev/null || return
-	"$1" >$log 2>&1 &
-	scx=$!
-	if within 20 scx_enabled enabled; then
+	if start_scx "$1"; then
 		one_cpu "$1" env
 		two_cpus "$1" env
 	else
 		missing "$1" 1 pipe
 	fi
-	kill -INT $scx
-	wait $scx
+	kill -INT "$scx" 2>/dev/null
+	wait "$scx"
 	within 20 scx_enabled disabled
 }
 
