@@ -7,18 +7,6 @@ planned=28
 
 cd "$tmp" || exit 1
 
-# says WORDS STATUS CMD...: the command prints WORDS and ends with STATUS.
-says()
-{
-	words=$1
-	want=$2
-	shift 2
-	"$@" >said 2>&1
-	status=$?
-	cat said
-	[ "$status" -eq "$want" ] && grep -qF -- "$words" said
-}
-
 # prints WORDS CMD...: that and nothing else.
 prints()
 {

@@ -36,18 +36,6 @@ shares()
 	return 1
 }
 
-# says WORDS STATUS CMD...: the command prints WORDS and ends with STATUS.
-says()
-{
-	words=$1
-	want=$2
-	shift 2
-	"$@" >"$tmp/said" 2>&1
-	status=$?
-	cat "$tmp/said"
-	[ "$status" -eq "$want" ] && grep -qF -- "$words" "$tmp/said"
-}
-
 # counted LOG KEY CONDITION...: test of a number in the line "total".
 counted()
 {

@@ -7,18 +7,6 @@
 planned=24
 . "$(dirname "$0")/tap.inc"
 
-# says WORDS STATUS CMD...: the command prints WORDS and ends with STATUS.
-says()
-{
-	words=$1
-	want=$2
-	shift 2
-	"$@" >"$tmp/said" 2>&1
-	status=$?
-	cat "$tmp/said"
-	[ "$status" -eq "$want" ] && grep -qF -- "$words" "$tmp/said"
-}
-
 # observe ARGS...: what it prints goes to $tmp/seen, while somebody works.
 observe()
 {
