@@ -85,6 +85,27 @@ static int commit(struct gt_enclave *e, uint32_t barrier)
 	return state;
 }
 
+/*
+ * Passes some time before a commit with @barrier. If the task runs that is, half
+ * of the time, until the moment in which its next message comes; the commit is
+ * with the barrier from before that or with the new one.
+ */
+static uint32_t dawdle(uint32_t barrier)
+{
+	bool renew = rand_r(&tries.seed) % 2;
+	uint32_t now = barrier;
+	unsigned int n;
+
+	if (rand_r(&tries.seed) % 2) {
+		race_delay(&tries.seed);
+		return barrier;
+	}
+	for (n = rand_r(&tries.seed) % 2000000; n && now == barrier &&
+	     gt_flags(tries.sw) & GHOST_SW_TASK_ONCPU; n--)
+		now = gt_barrier(tries.sw);
+	return renew ? now : barrier;
+}
+
 /* Until nothing of the task is left that a commit could find. */
 static long commit_until_gone(struct gt_agent *a, void *arg)
 {
@@ -99,7 +120,7 @@ static long commit_until_gone(struct gt_agent *a, void *arg)
 			kill(tries.pid, SIGKILL);
 		barrier = gt_barrier(tries.sw);
 		after += !!(gt_flags(tries.sw) & GHOST_SW_F_CANFREE);
-		race_delay(&tries.seed);
+		barrier = dawdle(barrier);
 		if (gt_sw_info(e, GHOST_TASK, tries.gtid, NULL) &&
 		    !(gt_flags(tries.sw) & GHOST_SW_F_CANFREE))
 			tries.unfound++;

@@ -2,15 +2,18 @@
 /* Where transactions are committed, and what their result goes with. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <limits.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
-#include "gt.h"
+#include "race.h"
 
 #define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
@@ -112,22 +115,30 @@ TEST_F(txn_point, fresh_slot)
 TEST_F(txn_point, result_follows_the_messages)
 {
 	struct gt_queue *q = &self->e.q;
-	int stale = 0, state;
+	struct race_window w[] = {
+		{ .name = "stale", .wanted = 20 },
+	};
 	struct gt_txn txn;
+	struct race r;
+	int state;
 	pid_t child;
 
+	race_start(&r, LONG_MAX, RACE_MS);
 	child = fork();
 	if (!child) {
-		int i;
+		int nice;
 
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		gt_pin(0, 1);
-		for (i = 0; i < 3000; i++)
-			setpriority(PRIO_PROCESS, self->b.pid, i % 2);
-		_exit(0);
+		for (nice = 0;; nice = !nice) {
+			setpriority(PRIO_PROCESS, self->b.pid, nice);
+			race_delay(&r.seed);
+		}
 	}
 	gt_queue_consume(q);
-	while (waitpid(child, NULL, WNOHANG) == 0) {
+	while (w[0].seen < w[0].wanted && race_goes_on(&r)) {
 		txn = for_task(&self->e, &self->b, 0);
+		race_delay(&r.seed);
 		gt_txn_fill(&self->e, 1, &txn);
 		ASSERT_EQ(0, gt_txn_ioctl(&self->e, 2));
 		state = gt_txn_wait(&self->e, 1);
@@ -135,16 +146,17 @@ TEST_F(txn_point, result_follows_the_messages)
 		gt_queue_consume(q);
 		if (state != GHOST_TXN_TARGET_STALE)
 			continue;
-		stale++;
+		w[0].seen++;
 		ASSERT_LT(0, q->logged);
 		ASSERT_LT(0, (int32_t)(q->log[q->logged - 1].seqnum -
 				       txn.task_barrier));
 	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 	/* The child may be faster than the queue is read. */
 	if (load(&q->ring->overflow))
 		q->gaps = 0;
-	if (stale < 20)
-		SKIP(return, "stale %d times only", stale);
+	RACE_VERDICT(&r, w);
 }
 
 /* ---- COMMIT_TXN ---- */
