@@ -210,20 +210,23 @@ static long meet_wakes(struct gt_agent *a, void *unused)
 
 TEST_F(barrier, lockless_steps_show_at_the_comparison)
 {
+	int i, tries = 10;
 	long wrong;
-	int i;
 
 	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	ASSERT_EQ(0, wake_list(&self->e));
-	gt_sleep_ms(GT_QUIET_MS);
-	ASSERT_EQ(0, gt_post(&agent, meet_wakes, NULL));
-	ASSERT_TRUE(gt_wait_for(load(&turn) == 1));
-	/* It runs and is not parked: the wakes count all the same. */
-	for (i = 0; i < 3; i++)
-		ASSERT_EQ(0, renice(&self->t));
-	store(&turn, 2);
-	ASSERT_TRUE(gt_wait_for(agent.done == agent.posted));
-	ASSERT_EQ(0, gt_finish(&agent, &wrong));
+	/* A kernel thread that preempts the agent brings a comparison, too. */
+	do {
+		gt_sleep_ms(20);
+		ASSERT_EQ(0, gt_post(&agent, meet_wakes, NULL));
+		ASSERT_TRUE(gt_wait_for(load(&turn) == 1));
+		/* It runs and is not parked: the wakes count all the same. */
+		for (i = 0; i < 3; i++)
+			ASSERT_EQ(0, renice(&self->t));
+		store(&turn, 2);
+		ASSERT_TRUE(gt_wait_for(agent.done == agent.posted));
+		ASSERT_EQ(0, gt_finish(&agent, &wrong));
+	} while (wrong == 1 && --tries);
 	EXPECT_EQ(0, wrong);
 }
 

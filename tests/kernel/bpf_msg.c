@@ -252,7 +252,7 @@ TEST_F(msg, of_cpus)
 		;
 	ticks = count_of(self->p, MSG_CPU_TICK);
 	EXPECT_TRUE(gt_wait_for(count_of(self->p, MSG_CPU_TICK) > ticks + 3 ||
-				(gt_runs(&agents[1], 1, &self->t), false)));
+				(gt_put_back(&agents[1], 1, &self->t), false)));
 	while (!gt_next(&self->e.q, GT_ANY, 0, &m))
 		EXPECT_NE(MSG_CPU_TICK, m.type);
 }

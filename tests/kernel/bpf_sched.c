@@ -507,7 +507,7 @@ TEST_F(sched, sync_commit_of_two)
 {
 	struct bpf_sync_commit_args *s = &self->p->sync;
 	int64_t ret = -1;
-	int i;
+	int i, stale = 0;
 
 	if (self->last < 2)
 		SKIP(return, "two CPUs of the enclave are needed: 3 CPUs");
@@ -520,8 +520,13 @@ TEST_F(sched, sync_commit_of_two)
 			.task_barriers = { barrier_of(&self->e, &self->t),
 					   barrier_of(&self->e, &self->u) + 1 },
 		};
-		EXPECT_EQ(-ESTALE, CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0));
+		ret = CALL(1, PROBE_SYNC_COMMIT, 0, 0, 0);
+		stale += ret == -ESTALE;
+		/* A kernel thread may have CPU 2. */
+		EXPECT_TRUE(ret == -ESTALE || ret == -EBUSY)
+			TH_LOG("%ld", (long)ret);
 	}
+	EXPECT_LE(10, stale);
 	EXPECT_TRUE(gt_stands(&self->u));
 	EXPECT_TRUE(gt_stands(&self->t));
 	for (i = 0; i < 200 && ret; i++) {

@@ -293,6 +293,9 @@ int gt_schedule(struct gt_agent *a, int cpu, struct gt_task *t,
  */
 bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t);
 
+/* Commit the task, if it wants to run and does not. */
+void gt_put_back(struct gt_agent *a, int cpu, struct gt_task *t);
+
 /* Keep the task scheduled until its message @type arrives. */
 int gt_drive(struct gt_agent *a, int cpu, struct gt_task *t, int type,
 	     struct gt_msg *m);

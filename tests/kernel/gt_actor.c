@@ -453,19 +453,24 @@ bool gt_runs(struct gt_agent *a, int cpu, struct gt_task *t)
 	return true;
 }
 
+void gt_put_back(struct gt_agent *a, int cpu, struct gt_task *t)
+{
+	struct ghost_status_word *sw = gt_sw(a->e, t->gtid);
+	uint32_t flags = sw ? gt_flags(sw) : 0;
+
+	if ((flags & GHOST_SW_TASK_RUNNABLE) &&
+	    !(flags & (GHOST_SW_TASK_ONCPU | GHOST_SW_F_CANFREE)))
+		gt_schedule(a, cpu, t, 0);
+}
+
 int gt_drive(struct gt_agent *a, int cpu, struct gt_task *t, int type,
 	     struct gt_msg *m)
 {
 	int64_t end = gt_now_ms() + GT_WAIT_MS;
-	struct ghost_status_word *sw = gt_sw(a->e, t->gtid);
 	struct gt_msg found;
-	uint32_t flags;
 
-	while (sw && gt_now_ms() < end) {
-		flags = gt_flags(sw);
-		if ((flags & GHOST_SW_TASK_RUNNABLE) &&
-		    !(flags & (GHOST_SW_TASK_ONCPU | GHOST_SW_F_CANFREE)))
-			gt_schedule(a, cpu, t, 0);
+	while (gt_now_ms() < end) {
+		gt_put_back(a, cpu, t);
 		while (!gt_next(&a->e->q, t->gtid, 100, &found)) {
 			if (found.type == type) {
 				if (m)

@@ -352,6 +352,7 @@ TEST_F(latch, woken_agent_precedes_cfs)
 	struct ghost_ioc_config_queue_wakeup list = {
 		.qfd = self->e.q.fd, .w = &w, .ninfo = 1,
 	};
+	uint64_t before;
 	int i;
 
 	ASSERT_EQ(0, gt_ioctl(self->e.ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &list));
@@ -363,9 +364,11 @@ TEST_F(latch, woken_agent_precedes_cfs)
 		store(&turn, 0);
 		ASSERT_EQ(0, gt_post(&agent, park_and_look, NULL));
 		ASSERT_TRUE(gt_wait_for(load(&turn) == 1));
-		/* Nobody else has woken the agent meanwhile? */
+		/* Runs, and nobody else has woken the agent meanwhile? */
+		before = load(&self->a.ctl->count);
 		if (latch(&self->e, &self->a, 0) == GHOST_TXN_COMPLETE &&
-		    !gt_stands(&self->a) &&
+		    gt_wait_for(load(&self->a.ctl->count) != before ||
+				agent.done == agent.posted) &&
 		    load(&agent.done) != load(&agent.posted)) {
 			gt_tell(&self->cfs, GT_SPIN);
 			ASSERT_TRUE(gt_spins(&self->cfs));

@@ -125,11 +125,21 @@ static int owner(struct gt_enclave *e, int cpu)
 			       __ATOMIC_ACQUIRE);
 }
 
-/* A kernel thread on either CPU lets the group fail: once more, then. */
-static bool disturbed(struct gt_enclave *e)
+static bool off_cpu(struct gt_enclave *e, struct gt_task *t)
 {
-	return gt_txn_state(e, 1) == GHOST_TXN_CPU_UNAVAIL ||
-	       gt_txn_state(e, 2) == GHOST_TXN_CPU_UNAVAIL;
+	return !(gt_flags(gt_sw(e, t->gtid)) & GHOST_SW_TASK_ONCPU);
+}
+
+/*
+ * A kernel thread on either CPU lets the group fail: once more, then, as soon as
+ * the other CPU has left the rendezvous.
+ */
+static bool disturbed(struct gt_enclave *e, struct gt_task *t)
+{
+	if (gt_txn_state(e, 1) != GHOST_TXN_CPU_UNAVAIL &&
+	    gt_txn_state(e, 2) != GHOST_TXN_CPU_UNAVAIL)
+		return false;
+	return gt_wait_for(off_cpu(e, &t[0]) && off_cpu(e, &t[1]));
 }
 
 TEST_F(sync, all)
@@ -139,7 +149,7 @@ TEST_F(sync, all)
 	do {
 		g = group_of(&self->e, self->t);
 		ASSERT_EQ(0, run_group(&self->e, self->by, &g));
-	} while (disturbed(&self->e));
+	} while (disturbed(&self->e, self->t));
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_txn_wait(&self->e, 1));
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_txn_wait(&self->e, 2));
 	EXPECT_TRUE(gt_runs(&agents[0], 1, &self->t[0]));
@@ -163,7 +173,7 @@ TEST_F(sync, none_when_one_is_stale)
 			g = group_of(&self->e, self->t);
 			g.txn[bad].task_barrier += 100;
 			ASSERT_EQ(0, run_group(&self->e, self->by, &g));
-		} while (disturbed(&self->e));
+		} while (disturbed(&self->e, self->t));
 		EXPECT_STATE(GHOST_TXN_TARGET_STALE,
 			     gt_txn_wait(&self->e, bad + 1));
 		EXPECT_EQ(0, gt_finish(self->by, NULL));
