@@ -4,7 +4,8 @@
 # bench.sh [--name NAME] [--variant VARIANT] [--reps N] [--tasks N]
 #          [--boots "NAME ..."] [--icount-only] [--from-logs]
 #
-# Measures SCHED_GHOST against EEVDF and sched_ext's examples in virtual machines, says what Documentation/measuring.md explains, and leaves
+# Measures SCHED_GHOST against EEVDF and sched_ext's examples in virtual
+# machines, says what Documentation/measuring.md explains, and leaves
 #
 #   build/bench/NAME.json  all samples, and what they were taken on
 #   build/bench/NAME.txt   the table that is shown, too

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * Core scheduling: cookies beside an enclave, on the sibling of its CPU, and of
+ * its members. The enclave is on CPU 2 and 3, which are one core.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <string.h>
+#include <sys/prctl.h>
+
+#include "kselftest_harness.h"
+#include "gt.h"
+
+#ifndef PR_SCHED_CORE
+#define PR_SCHED_CORE			62
+#define PR_SCHED_CORE_CREATE		1
+#endif
+#define ROUNDS				50
+
+static struct gt_agent agents[2];	/* of CPU 2 and 3 */
+
+static bool siblings(void)
+{
+	char list[16] = "";
+
+	gt_read_file("/sys/devices/system/cpu/cpu2/topology/thread_siblings_list",
+		     list, sizeof(list));
+	return !strcmp(list, "2-3\n");
+}
+
+static int give_cookie(struct gt_task *t)
+{
+	return prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, t->pid, 0, 0) ?
+	       -errno : 0;
+}
+
+FIXTURE(core) {
+	struct gt_enclave e;
+	struct gt_task t[2], cfs[2];
+};
+
+FIXTURE_SETUP(core)
+{
+	int i;
+
+	if (!siblings())
+		SKIP(return, "CPU 2 and 3 have to be threads of one core");
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "2-3"))
+		TH_LOG("enclave: %s", self->e.step);
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, gt_task_start(&self->t[i]));
+		ASSERT_EQ(0, gt_task_start(&self->cfs[i]));
+		ASSERT_EQ(0, gt_agent_start(&agents[i], &self->e, 2 + i, -1));
+		ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t[i], NULL));
+	}
+	if (give_cookie(&self->cfs[0]) == -EINVAL)
+		SKIP(return, "a kernel without core scheduling");
+	ASSERT_EQ(0, give_cookie(&self->cfs[1]));
+}
+
+FIXTURE_TEARDOWN(core)
+{
+	int i;
+
+	for (i = 0; i < 2; i++) {
+		gt_task_end(&self->cfs[i]);
+		gt_agent_stop(&agents[i]);
+	}
+	gt_destroy(&self->e);
+	for (i = 0; i < 2; i++)
+		gt_task_end(&self->t[i]);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_enclave_close(&self->e);
+}
+
+/* One wakes and runs, then it sleeps. */
+#define LIVE(i) do {							\
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[i], NULL));	\
+	ASSERT_EQ(GHOST_TXN_COMPLETE,					\
+		  gt_schedule(&agents[i], 2 + (i), &self->t[i], 0));	\
+	ASSERT_TRUE(gt_runs(&agents[i], 2 + (i), &self->t[i]));		\
+	gt_tell(&self->t[i], GT_BLOCK);					\
+	ASSERT_EQ(0, gt_drive(&agents[i], 2 + (i), &self->t[i],		\
+			      MSG_TASK_BLOCKED, NULL));			\
+} while (0)
+
+/* Two cookies that take turns on the other core. */
+TEST_F(core, cookies_on_another_core)
+{
+	int n;
+
+	for (n = 0; n < 2; n++) {
+		ASSERT_EQ(0, gt_pin(self->cfs[n].pid, n));
+		gt_tell(&self->cfs[n], GT_SPIN);
+		ASSERT_TRUE(gt_spins(&self->cfs[n]));
+	}
+	for (n = 0; n < ROUNDS; n++) {
+		LIVE(0);
+		LIVE(1);
+	}
+	for (n = 0; n < 2; n++)
+		EXPECT_TRUE(gt_spins(&self->cfs[n]));
+}
+
+static long nothing(struct gt_agent *a, void *unused)
+{
+	return 0;
+}
+
+/* While @by runs @t stands; a kernel thread without a cookie may let it in. */
+static bool kept_out(struct gt_task *t, struct gt_task *by)
+{
+	uint64_t ran, with;
+	int i;
+
+	for (i = 0; i < 10; i++) {
+		ran = t->ctl->count;
+		with = by->ctl->count;
+		gt_sleep_ms(100);
+		if (t->ctl->count == ran && by->ctl->count != with)
+			return true;
+	}
+	return false;
+}
+
+/* The fair class goes first, an agent goes before that: as without SMT. */
+TEST_F(core, cookie_on_the_sibling)
+{
+	int n;
+
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 3));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[0], NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE,
+		  gt_schedule(&agents[0], 2, &self->t[0], 0));
+	ASSERT_TRUE(gt_runs(&agents[0], 2, &self->t[0]));
+	for (n = 0; n < ROUNDS; n++) {
+		gt_tell(&self->cfs[0], GT_SPIN);
+		ASSERT_TRUE(gt_spins(&self->cfs[0]));
+		if (n == 0) {
+			EXPECT_TRUE(kept_out(&self->t[0], &self->cfs[0]));
+		}
+		ASSERT_EQ(0, gt_call(&agents[0], nothing, NULL));
+		gt_tell(&self->cfs[0], GT_BLOCK);
+		ASSERT_TRUE(gt_asleep(&self->cfs[0]));
+		gt_put_back(&agents[0], 2, &self->t[0]);
+		ASSERT_TRUE(gt_spins(&self->t[0]));
+	}
+}
+
+/* With cookies of their own they never run at the same time, and none is lost. */
+TEST_F(core, cookies_of_members)
+{
+	int n, i;
+
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, give_cookie(&self->t[i])) { }
+	for (n = 0; n < ROUNDS; n++) {
+		LIVE(0);
+		LIVE(1);
+	}
+}
+
+TEST_HARNESS_MAIN
