@@ -13,7 +13,7 @@
 #   smt              2 cores with 2 threads each
 #   numa             2 nodes with 2 CPUs each
 #   none voluntary   preempt=, with 4 CPUs (full is the default)
-#   64cpus           boot, files and layout
+#   64cpus           boot, files, layout and commits on each of them
 
 . "$(dirname "$0")/../scripts/common.sh"
 
