@@ -372,6 +372,7 @@ int ghost_fs_add_region(struct ghost_enclave *e, struct ghost_sw_region *r);
 long ghost_ioctl(struct ghost_enclave *e, unsigned int cmd, unsigned long arg);
 
 /* status_word.c */
+void *ghost_alloc_shared(size_t size, int node);
 int ghost_region_create(struct ghost_enclave *e, u32 id, int node);
 void ghost_region_free(struct ghost_sw_region *r);
 struct ghost_sw_region *ghost_region_find(struct ghost_enclave *e, u32 id);

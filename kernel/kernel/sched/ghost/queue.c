@@ -97,10 +97,7 @@ int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node)
 		return -ENOMEM;
 
 	q->size = ghost_queue_size(elems);
-	q->mem = __vmalloc_node_range(q->size, SHMLBA, VMALLOC_START, VMALLOC_END,
-				      GFP_KERNEL_ACCOUNT | __GFP_ZERO,
-				      PAGE_KERNEL, VM_USERMAP, node,
-				      __builtin_return_address(0));
+	q->mem = ghost_alloc_shared(q->size, node);
 	if (!q->mem) {
 		kfree(q);
 		return -ENOMEM;

@@ -22,6 +22,20 @@ struct ghost_sw_region *ghost_region_find(struct ghost_enclave *e, u32 id)
 	return NULL;
 }
 
+/*
+ * Zeroed memory that user space may map, charged to the caller's memory cgroup.
+ * At its limit the caller gets an error; nobody is killed, nothing is logged.
+ */
+void *ghost_alloc_shared(size_t size, int node)
+{
+	gfp_t gfp = GFP_KERNEL_ACCOUNT | __GFP_ZERO | __GFP_RETRY_MAYFAIL |
+		    __GFP_NOWARN;
+
+	return __vmalloc_node_range(size, SHMLBA, VMALLOC_START, VMALLOC_END, gfp,
+				    PAGE_KERNEL, VM_USERMAP, node,
+				    __builtin_return_address(0));
+}
+
 int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
 {
 	struct ghost_sw_region *r;
@@ -42,11 +56,7 @@ int ghost_region_create(struct ghost_enclave *e, u32 id, int node)
 		return -ENOMEM;
 	r->taken = bitmap_zalloc_node(GHOST_SW_REGION_CAPACITY,
 				      GFP_KERNEL_ACCOUNT, node);
-	r->mem = __vmalloc_node_range(GHOST_SW_REGION_SIZE, SHMLBA,
-				      VMALLOC_START, VMALLOC_END,
-				      GFP_KERNEL_ACCOUNT | __GFP_ZERO,
-				      PAGE_KERNEL, VM_USERMAP, node,
-				      __builtin_return_address(0));
+	r->mem = ghost_alloc_shared(GHOST_SW_REGION_SIZE, node);
 	if (!r->mem || !r->taken) {
 		ghost_region_free(r);
 		return -ENOMEM;
