@@ -219,6 +219,47 @@ normal_and_scx()
 	under_scx scx_central
 }
 
+# Normal threads' rows while members of an enclave sleep; it has no CPU.
+beside_idle()
+{
+	enclave=77
+	if { echo "create $enclave 91" >$fs/ctl &&
+	     echo 'create sw_region 0 0' >$fs/enclave_$enclave/ctl &&
+	     echo 1 >$fs/enclave_$enclave/fallback; } 2>$log; then
+		for _ in 1 2 3 4 5 6 7 8 9 10; do
+			ghostctl run "$enclave" -- sleep 99999 >$log 2>&1 &
+		done
+		within 20 has_members 10 || missing beside 1 pipe
+		# shellcheck disable=SC2086 # two words or none
+		measure beside 1 ghost-bench pipe --cpus "$single" $few
+		measure beside 1 ghost-bench fork
+		measure beside 1 ghost-bench tick
+		perf_rows beside 1 env
+		pkill -9 -f 'sleep 99999'
+		ghostctl destroy "$enclave"
+	else
+		missing beside 1 pipe
+	fi
+}
+
+has_members()
+{
+	[ "$(wc -l <$fs/enclave_"$enclave"/tasks)" -ge "$1" ]
+}
+
+# The same while a policy and its tasks are busy on the other CPU.
+beside_busy()
+{
+	ghostctl run "$enclave" -- ghost-bench pipe --cpus 0 --rounds 100000000 \
+		>$log 2>&1 &
+	members=$!
+	within 20 has_members 2 || missing beside 1 pipe
+	measure beside 1 ghost-bench pipe --cpus "$single"
+	measure beside 1 ghost-bench fork --cpus "$single"
+	kill -9 $members
+	wait $members
+}
+
 # The successor says how the handoff went once all that waited have run.
 handoff()
 {
@@ -269,6 +310,7 @@ single)
 	normal_and_scx
 	measure eevdf 1 ghost-bench fork
 	measure eevdf 1 ghost-bench tick
+	beside_idle
 	measure agent 1 ghost-bench local
 	measure agent 1 ghost-bench at-schedule
 	measure agent 1 ghost-bench timer
@@ -277,6 +319,8 @@ single)
 pair)
 	normal_and_scx
 	measure eevdf 1 ghost-bench threads --cpus 1
+	measure eevdf 1 ghost-bench fork --cpus 1
+	under fifo 0 beside_busy
 	measure agent 1 ghost-bench local --cpus 1
 	measure agent 1 ghost-bench at-schedule --cpus 1
 	measure agent 1 ghost-bench timer --cpus 1

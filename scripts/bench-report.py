@@ -58,6 +58,11 @@ SINGLE = [
     ("at-schedule", "agent", 1, "switch by commit at schedule", None),
     ("message-timer", "agent", 1, "timer to message, local agent", None),
 ]
+# Threads that no enclave concerns: the same row under EEVDF, without one.
+BYSTANDERS = [
+    ("pipe", "beside", 1, "pipe switch, beside an enclave", ("eevdf", 1.002)),
+    ("fork", "beside", 1, "fork, exit, beside an enclave", ("eevdf", 1.002)),
+]
 # What a task is to cost among others: the same, give or take a few per cent.
 NO_GROWTH = 1.05
 # Rows of ghost-bench scale; the number of tasks is appended.
@@ -93,9 +98,15 @@ BOOTS = {
     "single": SINGLE + perf_rows(1, "") + [
         ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
         ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
+        *BYSTANDERS,
+        ("tick", "beside", 1, "tick, beside an enclave", ("eevdf", 1.002)),
+        ("perf-messaging", "beside", 1, "perf messaging, beside an enclave",
+         ("eevdf", 1.002)),
     ],
     "pair": SINGLE + [
         ("threads", "eevdf", 1, "switch between threads, EEVDF", None),
+        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
+        *[row[:4] + (None,) for row in BYSTANDERS],
         *wakeups("wakeup-busy", "wake-up, busy"),
         *under_all("pipe", 2, "pipe switch, 2 CPUs", PIPE_AIMS),
         *perf_rows(2, ", 2 CPUs"),

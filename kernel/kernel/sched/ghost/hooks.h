@@ -122,13 +122,14 @@ static __always_inline bool ghost_switch(struct rq *rq, struct task_struct *prev
 /* What the fair class should add to the load of the CPU. */
 static __always_inline unsigned long ghost_cfs_load(struct rq *rq)
 {
-	return ghost_enabled() ? __ghost_cfs_load(rq) : 0;
+	return ghost_enabled() && rcu_access_pointer(rq->ghost.enclave) ?
+		__ghost_cfs_load(rq) : 0;
 }
 
 /* Interrupts off, no rq lock held. */
 static __always_inline void ghost_tick(struct rq *rq)
 {
-	if (ghost_enabled())
+	if (ghost_enabled() && rcu_access_pointer(rq->ghost.enclave))
 		__ghost_tick(rq);
 }
 
