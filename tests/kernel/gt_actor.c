@@ -319,8 +319,11 @@ bool gt_spins(struct gt_task *t)
 
 bool gt_stands(struct gt_task *t)
 {
-	uint64_t before = load(&t->ctl->count);
+	uint64_t before;
 
+	/* A message can be read before the CPU that sent it has switched. */
+	gt_sleep_ms(10);
+	before = load(&t->ctl->count);
 	gt_sleep_ms(GT_QUIET_MS);
 	return load(&t->ctl->count) == before;
 }
