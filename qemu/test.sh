@@ -1,24 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# test.sh [--cpus "N..."] [--only PATTERN] [OPTION of run.sh]...
+# test.sh [--cpus "N..."] [--only PATTERN] [--name NAME] [OPTION of run.sh]...
 #
 # Runs the test programs in the guest, once for each machine (numbers of CPUs or
 # topologies as run.sh takes them), and ends in one line: N passed, N failed,
-# N skipped. PATTERN is a shell pattern for
-# names like kernel/abi. A guest that dies or hangs is a failure of the program
-# that ran; a new guest goes on behind it. No test run is a failure, too.
+# N skipped. PATTERN is a shell pattern for names like kernel/abi; NAME, test by
+# default, begins the names of the logs. A guest that dies or hangs is a failure of
+# the program that ran; a new guest goes on behind it. No test run is a failure,
+# too.
 
 . "$(dirname "$0")/../scripts/common.sh"
 
 cpu_counts="2 4 4,sockets=1,cores=2,threads=2"
 pattern='*'
+prefix="test"
 run_args=()
 while [ $# -gt 0 ]; do
 	[ $# -ge 2 ] || { usage; exit 2; }
 	case $1 in
 	--cpus) cpu_counts=$2 ;;
 	--only) pattern=$2 ;;
+	--name) prefix=$2 ;;
 	*) run_args+=("$1" "$2") ;;
 	esac
 	shift 2
@@ -67,7 +70,7 @@ for cpus in $cpu_counts; do
 	programs=0
 	failed_before=$failed
 	while :; do
-		name=test-${cpus//[^0-9a-z]/-}-cpus
+		name=$prefix-${cpus//[^0-9a-z]/-}-cpus
 		status=0
 		# psi=0: its averaging works run on the CPUs that the tests give to
 		# enclaves, and preempt what a test has just scheduled.

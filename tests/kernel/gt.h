@@ -24,7 +24,7 @@
 #define GT_FIRST_ID		1000
 #define GT_WAIT_MS		10000
 #define GT_QUIET_MS		300
-#define GT_QUEUE_ELEMS		1024
+#define GT_QUEUE_ELEMS		4096
 #define GT_LOG_SIZE		4096
 #define GT_RESET_ON_FORK	0x40000000
 #define GT_ANY			0

@@ -235,8 +235,10 @@ TEST_F_TIMEOUT(hotplug, under_commits, 100)
 				TH_LOG("round %d", n);
 		stop_commits = 0;
 		ASSERT_EQ(0, gt_post(&agents[1], commit_all, self->t));
-		for (cpu = 2; cpu <= self->last; cpu++)
+		for (cpu = 2; cpu <= self->last; cpu++) {
 			ASSERT_EQ(0, set_online(cpu, false)) TH_LOG("round %d", n);
+			gt_queue_consume(&self->e.q);
+		}
 		__atomic_store_n(&stop_commits, 1, __ATOMIC_RELEASE);
 		ASSERT_EQ(0, gt_finish(&agents[1], NULL));
 		for (cpu = 2; cpu <= self->last; cpu++) {
