@@ -26,9 +26,11 @@ FIXTURE_SETUP(sweep)
 	ASSERT_EQ(0, gt_begin());
 	ASSERT_EQ(0, gt_enclave_create(&self->e, cpus))
 		TH_LOG("enclave: %s", self->e.step);
+	/* Before the agents, whose stacks each of them would lock. */
+	for (cpu = 1; cpu < self->ncpus; cpu++)
+		ASSERT_EQ(0, gt_task_start(&tasks[cpu])) { }
 	for (cpu = 1; cpu < self->ncpus; cpu++) {
 		ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu, -1));
-		ASSERT_EQ(0, gt_task_start(&tasks[cpu]));
 		ASSERT_EQ(0, gt_join_asleep(&self->e, &tasks[cpu], NULL));
 	}
 }
