@@ -15,6 +15,10 @@
 #include "kselftest_harness.h"
 #include "gt.h"
 
+#define STRING_OF(x)	#x
+#define STRING(x)	STRING_OF(x)
+#define SLOTS		STRING(GT_QUEUE_ELEMS)
+
 #define EXITS		GT_ROOT "/exits"
 #define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
 #define SYSRQ		"/proc/sysrq-trigger"
@@ -93,7 +97,7 @@ TEST_F(exits, request)
 	EXPECT_SAYS("members 1, announced 1");
 	snprintf(line, sizeof(line), "task %d (", self->t.pid);
 	EXPECT_SAYS(line);
-	EXPECT_SAYS("default queue of 1024 slots, head ");
+	EXPECT_SAYS("default queue of " SLOTS " slots, head ");
 	EXPECT_SAYS("cpu 1: runs ");
 	EXPECT_SAYS("no agent");
 	EXPECT_SAYS("sw_region 0: ");
@@ -131,7 +135,7 @@ TEST_F(exits, timeout_names_the_task)
 		EXPECT_LE(500, atoi(ms + strlen(line)));
 	EXPECT_SAYS(", waits for ");
 	EXPECT_SAYS(" parked, barrier ");
-	EXPECT_SAYS("cpu 1: queue of 1024 slots, ");
+	EXPECT_SAYS("cpu 1: queue of " SLOTS " slots, ");
 }
 
 static long spin_for_ever(struct gt_agent *a, void *arg)
