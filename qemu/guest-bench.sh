@@ -250,14 +250,16 @@ has_members()
 # The same while a policy and its tasks are busy on the other CPU.
 beside_busy()
 {
-	ghostctl run "$enclave" -- ghost-bench pipe --cpus 0 --rounds 100000000 \
-		>$log 2>&1 &
+	ghostctl run "$enclave" -- sh -c \
+		'while :; do ghost-bench pipe --cpus 0 --rounds 10000; done' \
+		>/dev/null 2>&1 &
 	members=$!
-	within 20 has_members 2 || missing beside 1 pipe
+	within 20 has_members 3 || missing beside 1 pipe
 	measure beside 1 ghost-bench pipe --cpus "$single"
 	measure beside 1 ghost-bench fork --cpus "$single"
 	kill -9 $members
 	wait $members
+	pkill -9 ghost-bench
 }
 
 # The successor says how the handoff went once all that waited have run.
