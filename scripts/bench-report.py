@@ -100,8 +100,9 @@ BOOTS = {
         ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
         *BYSTANDERS,
         ("tick", "beside", 1, "tick, beside an enclave", ("eevdf", 1.002)),
+        ("perf-pipe", "beside", 1, "perf sched pipe, beside an enclave", None),
         ("perf-messaging", "beside", 1, "perf messaging, beside an enclave",
-         ("eevdf", 1.002)),
+         None),
     ],
     "pair": SINGLE + [
         ("threads", "eevdf", 1, "switch between threads, EEVDF", None),

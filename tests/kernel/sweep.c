@@ -6,7 +6,7 @@
 #include "kselftest_harness.h"
 #include "gt.h"
 
-#define MAX_CPUS	64		/* that an ioctl of commits can name */
+#define MAX_CPUS	64		/* that gt_txn_ioctl() can name */
 
 static struct gt_agent agents[MAX_CPUS];
 static struct gt_task tasks[MAX_CPUS];
