@@ -56,6 +56,10 @@ FIXTURE_TEARDOWN(memory)
 {
 	gt_destroy(&self->e);
 	gt_enclave_close(&self->e);
+	/* The regions go with the last descriptor. */
+	EXPECT_TRUE(gt_wait_for(bytes("memory.current") <
+				(long long)self->queue_size))
+		TH_LOG("%lld bytes are left", bytes("memory.current"));
 	EXPECT_TRUE(gt_wait_for(!rmdir(GROUP)));
 }
 
@@ -67,10 +71,10 @@ static int charge(struct gt_enclave *e, size_t queue_size)
 	long long before, full;
 	char buf[64];
 
-	if (gt_write_file(GROUP "/cgroup.procs", "0"))
+	if (gt_write_file(GROUP "/cgroup.procs", "0") < 0)
 		return 1;
 	snprintf(buf, sizeof(buf), "%d", LIMIT);
-	if (gt_write_file(GROUP "/memory.max", buf))
+	if (gt_write_file(GROUP "/memory.max", buf) < 0)
 		return 2;
 	gt_write_file(GROUP "/memory.swap.max", "0");
 	before = bytes("memory.current");
@@ -81,7 +85,8 @@ static int charge(struct gt_enclave *e, size_t queue_size)
 	if (n < 4 || n == MAX_QUEUES || queues[n] != -ENOMEM)
 		return 3;
 	full = bytes("memory.current");
-	if (full - before < (long long)(n * queue_size) || full > LIMIT)
+	/* Less than a queue may have been charged ahead. */
+	if (full - before < (long long)((n - 1) * queue_size) || full > LIMIT)
 		return 4;
 	for (i = 0; i < n; i++)
 		close(queues[i]);
@@ -115,9 +120,6 @@ TEST_F(memory, limit_of_the_group)
 				    WTERMSIG(status));
 	EXPECT_EQ(0, gt_queue_create(self->e.ctl, ELEMS, &q));
 	gt_queue_close(&q);
-	EXPECT_EQ(0, gt_destroy(&self->e));
-	EXPECT_TRUE(gt_wait_for(bytes("memory.current") <
-				(long long)self->queue_size));
 }
 
 TEST_HARNESS_MAIN
