@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# guest-bench.sh plain|single|pair|batch|scale|memory|memory9 REPS [TASKS]
+# guest-bench.sh plain|single|pair|batch|handoff|scale|memory|memory9 REPS [TASKS]
 #
 # The guest side of scripts/bench.sh: runs the rows of one boot and prints a
 # line "bench sched=S cpus=N row=R unit=U samples=..." for each, or "bench
@@ -11,6 +11,7 @@
 #   single  under -icount, one CPU: the rows in which one CPU runs at a time
 #   pair    two CPUs: all rows but the batches
 #   batch   under -icount, nine CPUs: an agent sends tasks to up to eight others
+#   handoff under -icount, two CPUs: what a busy task notices of a new policy
 #   scale   under -icount, one CPU: one task among others, at last TASKS
 #   memory, memory9  kernel memory of objects, on one and on nine CPUs
 
@@ -22,7 +23,7 @@ log=/tmp/bench.log
 unit=
 perf_unit=ns
 case $boot in
-plain|single|batch|scale)
+plain|single|batch|handoff|scale)
 	unit=--instructions
 	perf_unit=instructions
 	;;
@@ -296,6 +297,67 @@ handoff()
 	wait $load
 }
 
+# still ROW SCHED COMMAND...: how long a busy task of $enclave stands still while
+# COMMAND has its policy replaced, each time.
+still()
+{
+	row=$1
+	sched=$2
+	shift 2
+	# shellcheck disable=SC2086 # a word or none
+	ghostctl run "$enclave" -- ghost-bench gap $unit >/tmp/gap.out 2>$log &
+	load=$!
+	if within 60 says ready /tmp/gap.out; then
+		"$@" || missing "$sched" 2 "$row"
+		kill -USR1 $load
+		for _ in $(seq "$reps"); do
+			sleep 0.1
+			"$@" || missing "$sched" 2 "$row"
+			kill -USR1 $load
+		done
+		kill $load
+		wait $load
+		# The first one only warms up
+		sed -n "s/^bench row=gap \(unit=[a-z]* samples=\)[0-9.]*,/bench sched=$sched cpus=2 row=$row \1/p" \
+			/tmp/gap.out
+	else
+		missing "$sched" 2 "$row"
+	fi
+}
+
+# A successor takes over, and has scheduled what waited.
+take_over()
+{
+	ghost-fifo --take-over "$enclave" >/tmp/policy.log 2>$log &
+	successor=$!
+	within 60 says '^handoff ' /tmp/policy.log || return
+	wait "$agent"
+	agent=$successor
+}
+
+# The policy dies; somebody starts it anew, later.
+die_and_restart()
+{
+	kill -9 "$agent"
+	wait "$agent"
+	sleep 0.05
+	ghost-fifo --enclave "$enclave" >/tmp/policy.log 2>$log &
+	agent=$!
+	within 60 says '^ready ' /tmp/policy.log
+}
+
+nothing()
+{
+	sleep 0.1
+}
+
+handoffs()
+{
+	still gap-quiet fifo nothing
+	still gap-handoff fifo take_over
+	still gap-death fifo die_and_restart
+}
+
 echo "bench kernel=$(uname -r) machine_cpus=$(nproc) boot=$boot"
 # Where it can, the single CPU is not the one that the rest of the guest is on.
 single=$(($(nproc) > 1))
@@ -339,6 +401,9 @@ batch)
 	measure eevdf 1 ghost-bench pipe --cpus 1 --rounds 200
 	measure agent 9 ghost-bench batch --cpus 0-8 --rounds 20
 	measure agent 9 ghost-bench group --cpus 0-8 --rounds 20
+	;;
+handoff)
+	under fifo 1 handoffs
 	;;
 scale)
 	for limit in pid_max threads-max; do

@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Runs the test programs of /usr/lib/ghost/tests in the guest, one after the
-# other: run-tests [--after NAME] [PATTERN]. A program fails when a test of it
+# other: run-tests [--after NAME] [PATTERN...]. A program fails when a test of it
 # fails, when it prints other than what its plan says, when its exit status says
-# so, when it takes too long (120 s, or what NAME.timeout says) and when the
-# kernel complained while it ran. A kernel with kmemleak is asked at the end.
+# so, when it takes too long (120 s, or what NAME.timeout says; four times that on
+# a kernel that checks itself) and when the kernel complained while it ran. A kernel
+# with kmemleak is asked at the end.
 #
 # For the host it writes to $GHOST_RESULT:
 #	plan PROGRAMS
@@ -27,8 +28,11 @@ if [ "$1" = --after ]; then
 	after=$2
 	shift 2
 fi
-pattern=${1:-*}
+[ $# -gt 0 ] || set -- '*'
 patterns=/usr/lib/ghost/complaints
+patience=1
+! zcat /proc/config.gz | grep -qE '^CONFIG_(KASAN|KCSAN|PROVE_LOCKING)=y' ||
+	patience=4
 out=/tmp/test.out
 log=/tmp/test.dmesg
 
@@ -149,10 +153,12 @@ find . -type f -perm -100 | sed 's,^\./,,' | sort | while read -r name; do
 		[ "$name" != "$after" ] || after=
 		continue
 	fi
-	# shellcheck disable=SC2254
-	case $name in
-	$pattern) echo "$name" ;;
-	esac
+	for pattern; do
+		# shellcheck disable=SC2254
+		case $name in
+		$pattern) echo "$name"; break ;;
+		esac
+	done
 done >/tmp/tests
 echo "plan $(wc -l </tmp/tests)" >"$GHOST_RESULT"
 
@@ -160,6 +166,7 @@ echo "plan $(wc -l </tmp/tests)" >"$GHOST_RESULT"
 while read -r name <&3; do
 	limit=120
 	[ ! -f "$name.timeout" ] || limit=$(grep -v '^#' "$name.timeout")
+	limit=$((limit * patience))
 	echo "start $name" >"$GHOST_RESULT"
 	begin=$(date +%s)
 	run_limited "$name" "$limit"

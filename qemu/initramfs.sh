@@ -37,6 +37,7 @@ for script in run-tests demo bench; do
 	guest_file "$root" "$TOP/qemu/guest-$script.sh" "/usr/lib/ghost/$script"
 done
 grep -v '^#' "$TOP/qemu/kernel-complaints" >"$root/usr/lib/ghost/complaints"
+grep '^[^#]' "$TOP/qemu/kcsan-mainline" >"$root/usr/lib/ghost/kcsan-mainline"
 for tool in hackbench stress-ng; do
 	path=$(command -v $tool) || die "$tool is missing: run scripts/deps.sh"
 	guest_file "$root" "$path" "/usr/bin/$tool"

@@ -129,6 +129,11 @@ BOOTS = {
         ("group-4", "agent", 9, "sync group of 4, each", None),
         ("group-8", "agent", 9, "sync group of 8, each", None),
     ],
+    "handoff": [
+        ("gap-quiet", "fifo", 2, "a busy task stands still: always", None),
+        ("gap-handoff", "fifo", 2, "... a successor takes over", None),
+        ("gap-death", "fifo", 2, "... killed, and started anew", None),
+    ],
     "memory": [(row, "kernel", 1, text, None) for row, text in MEMORY],
     "memory9": [(row, "kernel", 9, text, None) for row, text in MEMORY[:1]],
 }
@@ -137,6 +142,7 @@ TITLES = {
     "single": "instructions, 1 CPU",
     "pair": "nanoseconds of the guest, 2 CPUs, idle ones spin",
     "batch": "instructions of the agent's CPU, 9 CPUs, idle ones spin",
+    "handoff": "instructions of both CPUs, 4,000,000 are a tick",
     "scale": "instructions, 1 CPU, by tasks in the enclave; x: of that with 1",
     "memory": "bytes of kernel memory, 1 CPU",
     "memory9": "bytes of kernel memory, 9 CPUs",
@@ -150,9 +156,11 @@ PROGRAMS = {**{f"wakeup{busy}-{end}": "wakeup" + busy
             "batch-8": "batch", "kill-to-cfs": "kill",
             "group-2": "group", "group-4": "group", "group-8": "group",
             "group-both": "both", "message-timer": "timer",
-            "handoff-gap": "handoff", "handoff-wait": "handoff"}
+            "handoff-gap": "handoff", "handoff-wait": "handoff",
+            "gap-quiet": "gap", "gap-handoff": "gap", "gap-death": "gap"}
 # Nobody compares these with a switch: they have no place in the plot.
 RARE = ("kill-to-cfs", "handoff-gap", "handoff-wait", "fork", "tick",
+        "gap-quiet", "gap-handoff", "gap-death",
         *(f"wakeup{busy}-{end}" for busy in ("", "-busy")
           for end in ("50", "95", "99", "max")))
 

@@ -19,7 +19,8 @@
 #   --reps N         repetitions (5)
 #   --tasks N        tasks in the enclave in the last step of "scale" (6000);
 #                    60000 takes a guest of 4 GB
-#   --boots "NAME ..."  only these: single pair batch scale memory memory9
+#   --boots "NAME ..."  only these: single pair batch handoff scale memory
+#                    memory9
 #   --icount-only    only pipe, fork and tick in instructions, under EEVDF: what
 #                    a kernel costs that has SCHED_GHOST but does not use it;
 #                    works on a kernel without it
@@ -31,7 +32,7 @@ name=
 variant=default
 reps=5
 tasks=6000
-boots="single pair batch scale memory memory9"
+boots="single pair batch handoff scale memory memory9"
 only=
 from_logs=
 while [ $# -gt 0 ]; do
@@ -112,6 +113,7 @@ else
 	# Spinning again: an agent whose interrupt starts another CPU would have
 	# that one's instructions counted with its own.
 	boot_guest batch 9 icount idle=poll
+	boot_guest handoff 2 icount
 	boot_guest scale 1 icount
 	boot_guest memory 1 tcg
 	boot_guest memory9 9 tcg

@@ -251,28 +251,46 @@ TEST_F(exits, sysrq_destroys)
 	gt_enclave_close(&other);
 }
 
-TEST_F(exits, sysrq_shows)
+/* Which of @want are in what the kernel says of the SysRq @key, as bits. */
+static unsigned int says(const char *key, const char want[][64], int nr)
 {
-	int kmsg = gt_open("/dev/kmsg", O_RDONLY | O_NONBLOCK);
-	bool enclave = false, task = false;
-	char line[2048], want[2][64];
+	int kmsg = gt_open("/dev/kmsg", O_RDONLY | O_NONBLOCK), i;
+	unsigned int found = 0;
+	char line[2048];
 	ssize_t n;
 
-	ASSERT_LE(0, kmsg);
 	lseek(kmsg, 0, SEEK_END);
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
-	ASSERT_EQ(1, gt_write_file(SYSRQ, "E"));
-	snprintf(want[0], 64, "ghost: enclave_%d:", self->e.id);
-	snprintf(want[1], 64, "task %d (exits) S on cpu ", self->t.pid);
+	gt_write_file(SYSRQ, key);
 	while ((n = read(kmsg, line, sizeof(line) - 1)) > 0) {
 		line[n] = '\0';
-		enclave |= !!strstr(line, want[0]);
-		task |= !!strstr(line, want[1]);
+		for (i = 0; i < nr; i++)
+			found |= strstr(line, want[i]) ? 1U << i : 0;
 	}
 	close(kmsg);
-	EXPECT_TRUE(enclave);
-	EXPECT_TRUE(task);
+	return found;
+}
+
+TEST_F(exits, sysrq_shows)
+{
+	char want[2][64];
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	snprintf(want[0], 64, "ghost: enclave_%d:", self->e.id);
+	snprintf(want[1], 64, "task %d (exits) S on cpu ", self->t.pid);
+	EXPECT_EQ(0x3, says("E", want, 2));
 	EXPECT_EQ(0, access(self->e.dir, F_OK));
+}
+
+TEST_F(exits, task_headers)
+{
+	char want[3][64];
+
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, 1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	snprintf(want[0], 64, "Sched_ghost: agent of enclave_%d, barrier ", self->e.id);
+	snprintf(want[1], 64, "Sched_ghost: task of enclave_%d, barrier ", self->e.id);
+	snprintf(want[2], 64, "Sched_ghost: cpu of enclave_%d, ", self->e.id);
+	EXPECT_EQ(0x3, says("t", want, 3));
 }
 
 TEST_HARNESS_MAIN

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /*
  * Allocations that fail: each one of an operation in turn, until it has no
- * further one. It is refused, or succeeds all the same, and leaves nothing
- * behind that the next attempt, or the end of the enclave, would stumble over.
- * What is lost kmemleak finds after all tests.
+ * further one; and steps of an operation that fail as a whole. It is refused, or
+ * succeeds all the same, and leaves nothing behind that the next attempt, or the
+ * end of the enclave, would stumble over. What is lost kmemleak finds after all
+ * tests.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -22,6 +23,7 @@
 
 #define FAIL_NTH	"/proc/thread-self/fail-nth"
 #define DEBUG		"/sys/kernel/debug/"
+#define FAIL_FUNCTION	DEBUG "fail_function/"
 #define OTHER_ID	"777"
 
 /* No operation here has as many. */
@@ -444,6 +446,110 @@ TEST_F(fault, bpf_attach)
 	/* Where number and descriptor of the link find no memory. */
 	self->v.also = -EINVAL;
 	EXPECT_UNWINDS(attach, NULL);
+}
+
+/* ---- functions ---- */
+
+static int wake_whom(struct env *f)
+{
+	struct ghost_agent_wakeup w = { .cpu = 1 };
+	struct ghost_ioc_config_queue_wakeup arg = {
+		.qfd = f->e.q.fd, .w = &w, .ninfo = 1,
+	};
+
+	return gt_ioctl(f->e.ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &arg);
+}
+
+static void *become_agent_thread(void *arg)
+{
+	return (void *)(long)become_agent(arg);
+}
+
+static int agent_thread(struct env *f)
+{
+	pthread_t thread;
+	void *ret;
+	int err = pthread_create(&thread, NULL, become_agent_thread, f);
+
+	if (!err)
+		err = pthread_join(thread, &ret);
+	return err ? -err : (int)(long)ret;
+}
+
+static long fork_once(long unused)
+{
+	member->ret = forks(NULL);
+	return 0;
+}
+
+static int member_forks(struct env *f)
+{
+	gt_tell_call(&f->t, fork_once, 0);
+	return gt_wait_for(f->t.ctl->done == f->t.ctl->seq) ? member->ret :
+		-ETIMEDOUT;
+}
+
+/* The next call of @function fails with -EIO. */
+static int fail_next(const char *function)
+{
+	char path[128];
+	int ret = gt_write_file(FAIL_FUNCTION "inject", function);
+
+	if (ret < 0)
+		return ret;
+	snprintf(path, sizeof(path), FAIL_FUNCTION "%s/retval", function);
+	ret = gt_write_file(path, "0xfffffffffffffffb");
+	return ret < 0 ? ret : gt_write_file(FAIL_FUNCTION "times", "1");
+}
+
+/* @op is refused when @function fails, and goes through after that. */
+static int fails_with(struct env *f, const char *function, op_fn op, op_fn undo,
+		      int want)
+{
+	char left[16];
+	int ret = fail_next(function);
+
+	if (ret < 0)
+		return ret;
+	ret = op(f);
+	if (gt_read_file(FAIL_FUNCTION "times", left, sizeof(left)) <= 0 ||
+	    atoi(left))
+		return -ENOTRECOVERABLE;
+	gt_write_file(FAIL_FUNCTION "inject", "");
+	if (ret != want)
+		return ret ?: -ENODATA;
+	ret = op(f);
+	if (ret >= 0 && undo)
+		ret = undo(f);
+	return ret < 0 ? ret : 0;
+}
+
+#define EXPECT_FAILS(function, op, undo, want)				\
+	EXPECT_EQ(0, fails_with(&self->v, function, op, undo, want))	\
+		TH_LOG("%s", function)
+
+TEST_F(fault, functions)
+{
+	if (gt_write_file(FAIL_FUNCTION "probability", "100") < 0)
+		SKIP(return, "a kernel without FAIL_FUNCTION");
+	ASSERT_LT(0, gt_write_file(FAIL_FUNCTION "verbose", "0"));
+
+	EXPECT_FAILS("ghost_members_init", create, destroy_other, -ENOMEM);
+	EXPECT_FAILS("ghost_fs_add_region", create_region, next_region, -EIO);
+	EXPECT_FAILS("ghost_queue_create", create_queue, NULL, -EIO);
+	EXPECT_FAILS("ghost_queue_set_wakeup", wake_whom, NULL, -EIO);
+	EXPECT_FAILS("ghost_bpf_link_create", attach, NULL, -EIO);
+	EXPECT_FAILS("ghost_sw_alloc", agent_thread, free_agent, -EIO);
+	EXPECT_FAILS("ghost_sw_alloc", join, leave, -EIO);
+
+	member = mmap(NULL, sizeof(*member), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, member);
+	gt_task_end(&self->v.t);
+	ASSERT_EQ(0, gt_task_start(&self->v.t));
+	ASSERT_EQ(0, gt_join(&self->v.e, self->v.t.pid));
+	EXPECT_FAILS("__ghost_fork", member_forks, NULL, -EIO);
+	EXPECT_FAILS("ghost_sw_alloc", member_forks, NULL, -EIO);
 }
 
 TEST_HARNESS_MAIN

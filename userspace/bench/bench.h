@@ -87,6 +87,9 @@ int bench_unit(const struct bench *b);
 int bench_wakeup(const struct bench *b);
 int bench_wakeup_busy(const struct bench *b);
 
+/* gap.c: too */
+int bench_gap(const struct bench *b);
+
 /* switchto.c: rows for any scheduler, too */
 int bench_futex(const struct bench *b);
 int bench_switchto(const struct bench *b);

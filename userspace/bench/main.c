@@ -30,6 +30,7 @@ static const struct row {
 	{ "switchto", bench_switchto, "the same by FUTEX_SWITCHTO" },
 	{ "wakeup", bench_wakeup, "how late a thread wakes up that slept" },
 	{ "wakeup-busy", bench_wakeup_busy, "the same beside a busy process" },
+	{ "gap", bench_gap, "longest time that a busy thread stands still" },
 	{ "fork", bench_fork, "fork, exit and wait" },
 	{ "tick", bench_tick, "interruption of a busy thread by the tick" },
 	{ "local", bench_local, "message to the waiting agent, local schedule" },

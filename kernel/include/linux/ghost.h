@@ -73,8 +73,8 @@ struct ghost_timer {
  * @enclave: enclave of a member or agent, counted
  * @queue: where the task's messages go, counted; may be NULL
  * @region: region that holds @sw
- * @last_runnable: monotonic ns since when the task waits, 0 while it does not
- * @excused: the enclave's excused time when the wait began, ns
+ * @last_runnable: jiffies since when the task waits, 0 while it does not
+ * @excused: the enclave's excused time when the wait began, jiffies
  * @run_node: in rq->ghost.tasks while queued
  * @task_node: in the enclave's list of announced members (enclave lock)
  * @lost_node: in the enclave's list of tasks that lost a message
@@ -109,8 +109,8 @@ struct sched_ghost_entity {
 	struct ghost_enclave		*enclave;
 	struct ghost_queue		*queue;
 	struct ghost_sw_region		*region;
-	u64				last_runnable;
-	u64				excused;
+	unsigned long			last_runnable;
+	unsigned long			excused;
 	struct list_head		run_node;
 	struct list_head		task_node;
 	struct list_head		lost_node;
@@ -131,6 +131,7 @@ void ghost_timer_bind(struct ghost_timer *t);
 void ghost_timer_expired(const struct ghost_timer *t);
 int ghost_proc_gtid(struct seq_file *m, struct pid_namespace *ns,
 		    struct pid *pid, struct task_struct *p);
+void print_ghost_info(const char *log_lvl, struct task_struct *p);
 
 #else /* !CONFIG_SCHED_CLASS_GHOST */
 
@@ -149,6 +150,7 @@ static inline bool ghost_bpf_load_banned(void) { return false; }
 
 static inline void ghost_timer_bind(struct ghost_timer *t) { }
 static inline void ghost_timer_expired(const struct ghost_timer *t) { }
+static inline void print_ghost_info(const char *log_lvl, struct task_struct *p) { }
 
 #endif /* CONFIG_SCHED_CLASS_GHOST */
 

@@ -170,6 +170,7 @@ int ghost_agent_register(struct rq *rq, struct task_struct *p,
 	ghost_enclave_get(e);
 	get_task_struct(p);
 	rq->ghost.parked = false;
+	WRITE_ONCE(rq->ghost.concerned, true);
 	WRITE_ONCE(rq->ghost.agent, p);
 unlock:
 	raw_spin_unlock(&e->lock);

@@ -148,9 +148,10 @@ static __always_inline u32 run(struct ghost_bpf_run *r,
 	r->outer = __this_cpu_read(ghost_bpf_running);
 	__this_cpu_write(ghost_bpf_running, r);
 	ghost_bpf_count(&r->e->bpf_stats->runs[slot]);
-	rcu_read_lock();
+	/* No interrupts: a reader already, of which lockdep has to be told. */
+	rcu_lock_acquire(&rcu_lock_map);
 	ret = bpf_prog_run(prog, ctx);
-	rcu_read_unlock();
+	rcu_lock_release(&rcu_lock_map);
 	__this_cpu_write(ghost_bpf_running, r->outer);
 	return ret;
 }

@@ -154,3 +154,4 @@ int ghost_bpf_link_create(const union bpf_attr *attr, struct bpf_prog *prog)
 	}
 	return bpf_link_settle(&primer);
 }
+ALLOW_ERROR_INJECTION(ghost_bpf_link_create, ERRNO);

@@ -276,7 +276,18 @@ void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
 		ghost_txn_prologue(rq, rf);
 }
 
-void __ghost_decide(struct rq *rq)
+/*
+ * Nobody else wants the CPU: the classes above are asked only where that makes
+ * them put something in order, as a fair task whose dequeue was put off.
+ */
+static const struct sched_class *first_class(struct rq *rq)
+{
+	if (rq->cfs.h_nr_queued || rq->dl.dl_nr_running || scx_enabled())
+		return __sched_class_highest;
+	return &ghost_sched_class;
+}
+
+const struct sched_class *__ghost_decide(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
 	struct task_struct *prev = ghost_curr(rq);
@@ -311,10 +322,10 @@ void __ghost_decide(struct rq *rq)
 			g->check_preempt = false;
 		}
 		if (g->latched)
-			return;
+			return first_class(rq);
 		if (g->agent && keep_prev(rq)) {
 			g->check_preempt = false;
-			return;
+			return first_class(rq);
 		}
 		if ((g->run_flags & RTLA_ON_IDLE) && g->agent &&
 		    task_on_rq_queued(g->agent)) {
@@ -337,6 +348,7 @@ void __ghost_decide(struct rq *rq)
 	}
 	if (!agent || !others)
 		g->hog_since = 0;
+	return __sched_class_highest;
 }
 
 bool __ghost_switch(struct rq *rq, struct task_struct *prev,
@@ -381,6 +393,10 @@ bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		ghost_msg_on_cpu(rq, next);
 	}
 
+	if (!rcu_access_pointer(g->enclave) && !g->agent && !ghost_class(next) &&
+	    list_empty(&g->tasks))
+		WRITE_ONCE(g->concerned, false);
+
 	asleep = prev == g->agent && g->parked && task_on_rq_queued(prev);
 	if (asleep)
 		prev->ghost.psi_asleep = true;
@@ -410,7 +426,8 @@ static void start_waiting(struct task_struct *p)
 	struct ghost_enclave *e = p->ghost.enclave;
 
 	p->ghost.excused = e ? READ_ONCE(e->excused) : 0;
-	WRITE_ONCE(p->ghost.last_runnable, ktime_get_mono_fast_ns());
+	/* Limits are in ticks at best, and a clock costs as much as all else here. */
+	WRITE_ONCE(p->ghost.last_runnable, jiffies);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */
@@ -436,6 +453,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	}
 
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
+	WRITE_ONCE(rq->ghost.concerned, true);
 	move_strays(rq);
 	ghost_fallback_arrived(p);
 	if (!task_current(rq, p) && !p->ghost.last_runnable)
@@ -510,6 +528,7 @@ static void set_next_task_ghost(struct rq *rq, struct task_struct *p, bool first
 	struct ghost_rq *g = &rq->ghost;
 
 	p->se.exec_start = rq_clock_task(rq);
+	WRITE_ONCE(g->concerned, true);
 	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
 		WRITE_ONCE(p->ghost.last_runnable, 0);
 		if (g->latched == p)

@@ -215,6 +215,17 @@ void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu)
 	ghost_enclave_todo(e, GHOST_TODO_RELEASE);
 }
 
+/* Whoever cleared the mark before saw no enclave, whoever does it now sees it. */
+static void mark_concerned(const struct cpumask *cpus)
+{
+	int cpu;
+
+	for_each_cpu(cpu, cpus) {
+		guard(rq_lock_irq)(cpu_rq(cpu));
+		WRITE_ONCE(cpu_rq(cpu)->ghost.concerned, true);
+	}
+}
+
 /**
  * ghost_enclave_set_cpus - replace the CPUs of an enclave
  * @e: enclave
@@ -269,6 +280,8 @@ int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 	}
 unlock:
 	raw_spin_unlock_irq(&e->lock);
+	if (!ret)
+		mark_concerned(cpus);
 	cpus_read_unlock();
 
 	/* An agent must not wait for readers that only it can schedule. */

@@ -143,17 +143,21 @@ static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
 	show_txn(s, cpu, page_address(e->txn_page[cpu]));
 }
 
-/* e->lock held, which does not protect what is shown of a task: a snapshot. */
-static void show_task(struct seq_buf *s, struct task_struct *p, u64 now)
+static unsigned int waited_ms(unsigned long since)
 {
-	u64 since = READ_ONCE(p->ghost.last_runnable);
+	return jiffies_to_msecs(jiffies - since);
+}
+
+/* e->lock held, which does not protect what is shown of a task: a snapshot. */
+static void show_task(struct seq_buf *s, struct task_struct *p)
+{
+	unsigned long since = READ_ONCE(p->ghost.last_runnable);
 
 	seq_buf_printf(s, "task %d (%s) %c on cpu %d, barrier %u",
 		       task_pid_nr(p), p->comm, task_state_to_char(p),
 		       task_cpu(p), READ_ONCE(p->ghost.barrier));
-	if (since && since < now)
-		seq_buf_printf(s, ", waits for %llu ms",
-			       (now - since) / NSEC_PER_MSEC);
+	if (since)
+		seq_buf_printf(s, ", waits for %u ms", waited_ms(since));
 	if (READ_ONCE(p->ghost.flags) & GHOST_TF_LOST)
 		seq_buf_puts(s, ", a message of it found no room");
 	seq_buf_putc(s, '\n');
@@ -162,7 +166,6 @@ static void show_task(struct seq_buf *s, struct task_struct *p, u64 now)
 /* Those that wait first; a thread may begin or end to wait meanwhile. */
 static void show_tasks(struct seq_buf *s, struct ghost_enclave *e)
 {
-	u64 now = ktime_get_mono_fast_ns();
 	struct task_struct *p;
 	u32 shown = 0;
 	int waits;
@@ -173,7 +176,7 @@ static void show_tasks(struct seq_buf *s, struct ghost_enclave *e)
 				break;
 			if (!!READ_ONCE(p->ghost.last_runnable) != waits)
 				continue;
-			show_task(s, p, now);
+			show_task(s, p);
 			shown++;
 		}
 	}
@@ -314,38 +317,39 @@ void ghost_dump(struct ghost_enclave *e)
 	raw_spin_unlock_irqrestore(&lock, flags);
 }
 
-/* An oops tells which enclave its thread and CPU belong to. */
-static int ghost_die(struct notifier_block *nb, unsigned long val, void *data)
+/**
+ * print_ghost_info - the line of a member or agent in a task header
+ * @log_lvl: log level
+ * @p: whose header it is
+ *
+ * That of the current thread also tells of the enclave of its CPU.
+ *
+ * Context: any, an oops, too: nothing is locked, and nothing is believed.
+ */
+void print_ghost_info(const char *log_lvl, struct task_struct *p)
 {
-	struct task_struct *agent;
+	const struct ghost_rq *g = &cpu_rq(raw_smp_processor_id())->ghost;
+	struct sched_ghost_entity t;
 	struct ghost_enclave *e;
+	unsigned long id;
 
-	if (val != DIE_OOPS || !ghost_enabled())
-		return NOTIFY_DONE;
+	if (!ghost_enabled())
+		return;
 
-	rcu_read_lock();
-	e = READ_ONCE(current->ghost.enclave);
-	if (e)
-		pr_emerg("Sched_ghost: %s of enclave_%lu, barrier %u\n",
-			 ghost_agent(current) ? "agent" : "task", e->id,
-			 current->ghost.barrier);
-	e = rcu_dereference(this_rq()->ghost.enclave);
-	agent = READ_ONCE(this_rq()->ghost.agent);
-	if (e)
-		pr_emerg("Sched_ghost: cpu of enclave_%lu, %s\n",
-			 e->id, !agent ? "no agent" :
-			 READ_ONCE(this_rq()->ghost.parked) ? "agent parked" :
-			 "agent runnable");
-	rcu_read_unlock();
-	return NOTIFY_DONE;
+	if (!copy_from_kernel_nofault(&t, &p->ghost, sizeof(t)) && t.sw &&
+	    !copy_from_kernel_nofault(&id, &t.enclave->id, sizeof(id))) {
+		if (t.flags & GHOST_TF_AGENT)
+			printk("%sSched_ghost: agent of enclave_%lu, barrier %u\n",
+			       log_lvl, id, t.barrier);
+		else
+			printk("%sSched_ghost: task of enclave_%lu, barrier %u, waits for %u ms\n",
+			       log_lvl, id, t.barrier,
+			       t.last_runnable ? waited_ms(t.last_runnable) : 0);
+	}
+
+	e = rcu_dereference_raw(g->enclave);
+	if (p == current && e && !copy_from_kernel_nofault(&id, &e->id, sizeof(id)))
+		printk("%sSched_ghost: cpu of enclave_%lu, %s\n", log_lvl, id,
+		       !READ_ONCE(g->agent) ? "no agent" :
+		       READ_ONCE(g->parked) ? "agent parked" : "agent runnable");
 }
-
-static struct notifier_block ghost_die_nb = {
-	.notifier_call = ghost_die,
-};
-
-static int __init ghost_exit_init(void)
-{
-	return register_die_notifier(&ghost_die_nb);
-}
-late_initcall(ghost_exit_init);

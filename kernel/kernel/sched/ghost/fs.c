@@ -261,6 +261,7 @@ unlock:
 	inode_unlock(dir);
 	return ret;
 }
+ALLOW_ERROR_INJECTION(ghost_fs_add_region, ERRNO);
 
 static int build_dir(struct ghost_enclave *e)
 {

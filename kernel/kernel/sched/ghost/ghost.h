@@ -21,6 +21,7 @@
 #include <linux/bpf.h>
 #include <linux/cpumask.h>
 #include <linux/cpuset.h>
+#include <linux/error-injection.h>
 #include <linux/hashtable.h>
 #include <linux/kref.h>
 #include <linux/mmu_context.h>
@@ -208,9 +209,9 @@ struct ghost_queue {
  * @bpf: programs by slot (RCU, written under the lock in bpf_link.c)
  * @bpf_stats: a CPU's share each, written with interrupts off
  * @exit_code: what the BPF program that destroys it has said
- * @excused: ns in which a higher class had all CPUs, see watchdog.c; written
- *	by the watchdog work only
- * @sampled: monotonic ns of the last look for @excused; watchdog work only
+ * @excused: jiffies in which a higher class had all CPUs, see watchdog.c;
+ *	written by the watchdog work only
+ * @sampled: jiffies of the last look for @excused; watchdog work only
  * @gid: group of the files
  * @dir: directory of the enclave
  * @sw_dir: its sw_regions, counted until the enclave is freed
@@ -275,8 +276,8 @@ struct ghost_enclave {
 	struct ghost_bpf_stats __percpu *bpf_stats;
 	int			exit_code;
 
-	u64			excused;
-	u64			sampled;
+	unsigned long		excused;
+	unsigned long		sampled;
 
 	kgid_t			gid;
 	struct dentry		*dir;

@@ -19,7 +19,7 @@
 #define GHOST_TF_LENT		0x80	/* see fallback.c */
 
 void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
-void __ghost_decide(struct rq *rq);
+const struct sched_class *__ghost_decide(struct rq *rq);
 bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		    struct task_struct *next);
 unsigned long __ghost_cfs_load(struct rq *rq);
@@ -72,12 +72,13 @@ static __always_inline struct task_struct *ghost_curr(struct rq *rq)
 					 lockdep_is_held(__rq_lockp(rq)));
 }
 
-/* Does a schedule on @rq concern us? rq lock held. */
+/*
+ * May a schedule on @rq concern us? One load, for the CPUs of which it does not
+ * pay for it. rq lock held, but where the CPU looks at itself.
+ */
 static __always_inline bool ghost_cpu(struct rq *rq)
 {
-	return ghost_enabled() &&
-		(rcu_access_pointer(rq->ghost.enclave) || rq->ghost.agent ||
-		 ghost_class(ghost_curr(rq)));
+	return ghost_enabled() && READ_ONCE(rq->ghost.concerned);
 }
 
 /*
@@ -96,15 +97,13 @@ static __always_inline bool ghost_prologue(struct rq *rq, struct rq_flags *rf)
 /* This CPU is idle: must each of its schedules reach the prologue? */
 static __always_inline bool ghost_idle_cpu(void)
 {
-	return ghost_enabled() &&
-		(rcu_access_pointer(this_rq()->ghost.enclave) ||
-		 READ_ONCE(this_rq()->ghost.agent));
+	return ghost_cpu(this_rq());
 }
 
-static __always_inline void ghost_decide(struct rq *rq)
+/* Returns the first class that is to be asked for a task. */
+static __always_inline const struct sched_class *ghost_decide(struct rq *rq)
 {
-	if (ghost_cpu(rq))
-		__ghost_decide(rq);
+	return ghost_cpu(rq) ? __ghost_decide(rq) : __sched_class_highest;
 }
 
 /*
@@ -114,9 +113,7 @@ static __always_inline void ghost_decide(struct rq *rq)
 static __always_inline bool ghost_switch(struct rq *rq, struct task_struct *prev,
 					 struct task_struct *next)
 {
-	return ghost_enabled() &&
-		(rq->ghost.agent || ghost_class(prev) || ghost_class(next)) &&
-		__ghost_switch(rq, prev, next);
+	return ghost_cpu(rq) && __ghost_switch(rq, prev, next);
 }
 
 /* What the fair class should add to the load of the CPU. */
@@ -239,7 +236,7 @@ static __always_inline void ghost_cpu_deactivate(int cpu)
 #define ghost_cpu(...)			false
 #define ghost_prologue(...)		({ false; })
 #define ghost_idle_cpu(...)		false
-#define ghost_decide(...)		do { } while (0)
+#define ghost_decide(...)		({ __sched_class_highest; })
 #define ghost_switch(...)		false
 #define ghost_cfs_load(...)		0UL
 #define ghost_tick(...)			do { } while (0)

@@ -38,6 +38,7 @@ int ghost_members_init(void)
 	members = kvcalloc(1UL << members_bits, sizeof(*members), GFP_KERNEL);
 	return members ? 0 : -ENOMEM;
 }
+ALLOW_ERROR_INJECTION(ghost_members_init, ERRNO);
 
 static struct hlist_head *bucket_of(s64 gtid)
 {
@@ -512,6 +513,7 @@ int __ghost_fork(struct task_struct *p)
 		p->ghost.pending = GHOST_PEND_NEW;
 	return ret;
 }
+ALLOW_ERROR_INJECTION(__ghost_fork, ERRNO);
 
 void __ghost_cancel_fork(struct task_struct *p)
 {

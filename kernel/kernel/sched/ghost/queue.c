@@ -124,6 +124,7 @@ int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node)
 	}
 	return fd;
 }
+ALLOW_ERROR_INJECTION(ghost_queue_create, ERRNO);
 
 /* Returns the queue behind @fd with a reference, or NULL. */
 struct ghost_queue *ghost_queue_fdget(int fd)
@@ -241,3 +242,4 @@ int ghost_queue_set_wakeup(struct ghost_enclave *e, struct ghost_queue *q,
 	local_irq_enable();
 	return 0;
 }
+ALLOW_ERROR_INJECTION(ghost_queue_set_wakeup, ERRNO);

@@ -25,6 +25,9 @@ struct sched_class;
  *	set after @abarrier was incremented
  * @claim: 1 while @txn is being committed; the kernel's own copy of the
  *	claim, user space can forge the other
+ * @concerned: the schedules of this CPU may concern us; set with what makes
+ *	them so, cleared by the first that finds nothing; written under the rq
+ *	lock
  * @parked: the agent has given up its CPU and waits; read locklessly by
  *	wakers, who increment @abarrier first
  * @kick: the running ghost task must not be kept
@@ -59,6 +62,7 @@ struct ghost_rq {
 	atomic_t			abarrier;
 	int				wakereq;
 	int				claim;
+	bool				concerned;
 	bool				parked;
 	bool				kick;
 	bool				check_preempt;

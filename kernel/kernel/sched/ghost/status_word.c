@@ -128,6 +128,7 @@ int ghost_sw_alloc(struct ghost_enclave *e, struct task_struct *p)
 	}
 	return -ENOMEM;
 }
+ALLOW_ERROR_INJECTION(ghost_sw_alloc, ERRNO);
 
 static void free_slot(struct ghost_sw_region *r, struct ghost_status_word *sw)
 {

@@ -63,7 +63,7 @@ static bool all_cpus_taken(struct ghost_enclave *e)
 
 void ghost_watchdog_start(struct ghost_enclave *e)
 {
-	e->sampled = ktime_get_mono_fast_ns();
+	e->sampled = jiffies;
 	queue_delayed_work(system_unbound_wq, &e->watchdog, period(e));
 }
 
@@ -76,26 +76,26 @@ void ghost_watchdog_look(struct ghost_enclave *e)
 
 /**
  * struct longest - the member that has waited the longest
- * @now: monotonic ns at which the look began
- * @wait: how long, ns
+ * @now: jiffies at which the look began
+ * @wait: how long, jiffies
  * @who: which one
  */
 struct longest {
-	u64			now;
-	u64			wait;
+	unsigned long		now;
+	unsigned long		wait;
 	struct ghost_blame	who;
 };
 
 static void look_at(struct task_struct *p, void *arg)
 {
-	u64 since = READ_ONCE(p->ghost.last_runnable);
-	u64 excused = p->ghost.enclave->excused - READ_ONCE(p->ghost.excused);
+	unsigned long since = READ_ONCE(p->ghost.last_runnable);
 	struct longest *l = arg;
 
-	if (!since || since + excused >= l->now)
+	if (!since)
 		return;
-	if (l->now - since - excused > l->wait) {
-		l->wait = l->now - since - excused;
+	since += p->ghost.enclave->excused - READ_ONCE(p->ghost.excused);
+	if (time_after(l->now, since + l->wait)) {
+		l->wait = l->now - since;
 		l->who.pid = task_pid_nr(p);
 		l->who.cpu = task_cpu(p);
 		strscpy(l->who.comm, p->comm);
@@ -107,7 +107,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 	struct ghost_enclave *e = container_of(to_delayed_work(work),
 					       struct ghost_enclave, watchdog);
 	unsigned long limit = limit_ms(e);
-	struct longest l = { .now = ktime_get_mono_fast_ns() };
+	struct longest l = { .now = jiffies };
 
 	if (READ_ONCE(e->dying))
 		return;
@@ -120,7 +120,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 	ghost_resend_lost(e);
 
 	ghost_for_members(e, look_at, &l);
-	l.who.waited_ms = l.wait / NSEC_PER_MSEC;
+	l.who.waited_ms = jiffies_to_msecs(l.wait);
 	if (limit && l.who.waited_ms >= limit) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
 		enum ghost_exit reason = own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL;
