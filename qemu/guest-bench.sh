@@ -305,7 +305,7 @@ still()
 	sched=$2
 	shift 2
 	# shellcheck disable=SC2086 # a word or none
-	ghostctl run "$enclave" -- ghost-bench gap $unit >/tmp/gap.out 2>$log &
+	taskset 3 ghostctl run "$enclave" -- ghost-bench gap $unit >/tmp/gap.out 2>$log &
 	load=$!
 	if within 60 says ready /tmp/gap.out; then
 		"$@" || missing "$sched" 2 "$row"
@@ -351,8 +351,10 @@ nothing()
 	sleep 0.1
 }
 
+# Threads of other classes run before tasks of the enclave: keep them off its CPU.
 handoffs()
 {
+	taskset -p 1 $$ >/dev/null
 	still gap-quiet fifo nothing
 	still gap-handoff fifo take_over
 	still gap-death fifo die_and_restart

@@ -285,7 +285,7 @@ TEST_F(exits, task_headers)
 {
 	char want[3][64];
 
-	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, 1));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	snprintf(want[0], 64, "Sched_ghost: agent of enclave_%d, barrier ", self->e.id);
 	snprintf(want[1], 64, "Sched_ghost: task of enclave_%d, barrier ", self->e.id);

@@ -79,10 +79,12 @@ int discover(struct ghost_enclave *e, struct ghost_queue *q,
 	int err = enclave_map_regions(e);
 
 	for (i.id = 0; i.id < MAX_REGIONS && !err; i.id++) {
-		const struct ghost_status_word *sw;
+		const struct ghost_sw_region_header *r = enclave_region(e, i.id);
+		const uint32_t capacity = r ? r->capacity : 0;
 
-		for (i.index = 0; (sw = ghost_enclave_sw(e, &i)) && !err;
-		     i.index++) {
+		/* Tasks wait meanwhile, and most words are free: a short loop. */
+		for (i.index = 0; i.index < capacity && !err; i.index++) {
+			const struct ghost_status_word *sw = ghost_sw_at(r, i.index);
 			uint32_t flags = ghost_sw_flags(sw);
 
 			if (!(flags & GHOST_SW_F_INUSE))

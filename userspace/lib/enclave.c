@@ -21,7 +21,7 @@ static int map_region(struct ghost_enclave *e, uint32_t id)
 	int err = ghost_fs_map_sw_region(e->dir, id, &region);
 
 	if (!err)
-		/* Pairs with the acquire in ghost_enclave_sw(). */
+		/* Pairs with the acquire in enclave_region(). */
 		__atomic_store_n(&e->regions[id], region, __ATOMIC_RELEASE);
 	return err;
 }
@@ -126,7 +126,7 @@ ghost_enclave_sw(const struct ghost_enclave *e,
 
 	if (info->id >= MAX_REGIONS)
 		return NULL;
-	h = __atomic_load_n(&e->regions[info->id], __ATOMIC_ACQUIRE);
+	h = enclave_region(e, info->id);
 	if (!h || info->index >= h->capacity)
 		return NULL;
 	return ghost_sw_at(h, info->index);

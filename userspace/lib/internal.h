@@ -31,6 +31,13 @@ struct ghost_enclave {
 	const struct ghost_sw_region_header *regions[MAX_REGIONS];
 };
 
+/* A region that is mapped, or NULL. */
+static inline const struct ghost_sw_region_header *
+enclave_region(const struct ghost_enclave *e, uint32_t id)
+{
+	return __atomic_load_n(&e->regions[id], __ATOMIC_ACQUIRE);
+}
+
 /* An event that this process sent, see ghost_tasks_move(). */
 struct note {
 	struct note *next;
