@@ -70,11 +70,8 @@ bool ghost_others(struct rq *rq)
 
 unsigned long sysctl_ghost_cfs_load_added = 1024;
 
-/*
- * Members have no load of the fair class, so their CPU would look free to its
- * balancing. Any context, a guess: nothing is locked.
- */
-unsigned long __ghost_cfs_load(struct rq *rq)
+/* Is the CPU busy with us? Any context, a guess: nothing is locked. */
+bool __ghost_busy(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
 	bool busy;
@@ -83,7 +80,7 @@ unsigned long __ghost_cfs_load(struct rq *rq)
 	busy = (READ_ONCE(g->agent) && !READ_ONCE(g->parked)) ||
 		READ_ONCE(g->latched) || ghost_class(rcu_dereference(rq->curr));
 	rcu_read_unlock();
-	return busy ? READ_ONCE(sysctl_ghost_cfs_load_added) : 0;
+	return busy;
 }
 
 /* Both rq locks held; neither a pi_lock nor the affinity matters. */
@@ -529,6 +526,8 @@ static void set_next_task_ghost(struct rq *rq, struct task_struct *p, bool first
 
 	p->se.exec_start = rq_clock_task(rq);
 	WRITE_ONCE(g->concerned, true);
+	if (first)
+		cpufreq_update_util(rq, 0);
 	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
 		WRITE_ONCE(p->ghost.last_runnable, 0);
 		if (g->latched == p)
@@ -694,6 +693,7 @@ static void switched_to_ghost(struct rq *rq, struct task_struct *p)
 static void task_tick_ghost(struct rq *rq, struct task_struct *p, int queued)
 {
 	update_curr_common(rq);
+	cpufreq_update_util(rq, 0);
 	if (!rq->ghost.agent)
 		return;
 	if (p == rq->ghost.agent) {

@@ -322,7 +322,6 @@ struct ghost_join {
 
 extern unsigned long sysctl_ghost_stall_max_ms;
 extern unsigned long sysctl_ghost_agent_hog_ms;
-extern unsigned long sysctl_ghost_cfs_load_added;
 
 /* enclave.c */
 struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);

@@ -22,7 +22,7 @@ void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
 const struct sched_class *__ghost_decide(struct rq *rq);
 bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 		    struct task_struct *next);
-unsigned long __ghost_cfs_load(struct rq *rq);
+bool __ghost_busy(struct rq *rq);
 void __ghost_tick(struct rq *rq);
 void __ghost_kick_agent(struct task_struct *p);
 int __ghost_fork(struct task_struct *p);
@@ -36,6 +36,8 @@ void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p);
 void __ghost_cpu_deactivate(int cpu);
 void ghost_task_dead(struct task_struct *p);
 void ghost_sched_init(void);
+
+extern unsigned long sysctl_ghost_cfs_load_added;
 
 /* No task has the class while there is no enclave. */
 static __always_inline bool ghost_class(const struct task_struct *p)
@@ -116,11 +118,25 @@ static __always_inline bool ghost_switch(struct rq *rq, struct task_struct *prev
 	return ghost_cpu(rq) && __ghost_switch(rq, prev, next);
 }
 
-/* What the fair class should add to the load of the CPU. */
+static __always_inline bool ghost_busy(struct rq *rq)
+{
+	return ghost_enabled() && rcu_access_pointer(rq->ghost.enclave) &&
+		__ghost_busy(rq);
+}
+
+/*
+ * What the fair class should add to the load of the CPU: members have none, so
+ * it would look free to its balancing.
+ */
 static __always_inline unsigned long ghost_cfs_load(struct rq *rq)
 {
-	return ghost_enabled() && rcu_access_pointer(rq->ghost.enclave) ?
-		__ghost_cfs_load(rq) : 0;
+	return ghost_busy(rq) ? READ_ONCE(sysctl_ghost_cfs_load_added) : 0;
+}
+
+/* How fast the CPU should be for us: like a real-time task we do not say. */
+static __always_inline unsigned long ghost_cpuperf_target(int cpu)
+{
+	return ghost_busy(cpu_rq(cpu)) ? arch_scale_cpu_capacity(cpu) : 0;
 }
 
 /* Interrupts off, no rq lock held. */
@@ -239,6 +255,7 @@ static __always_inline void ghost_cpu_deactivate(int cpu)
 #define ghost_decide(...)		({ __sched_class_highest; })
 #define ghost_switch(...)		false
 #define ghost_cfs_load(...)		0UL
+#define ghost_cpuperf_target(...)	0UL
 #define ghost_tick(...)			do { } while (0)
 #define ghost_kick_process(...)		do { } while (0)
 #define ghost_was_member(...)		false
