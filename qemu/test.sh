@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# test.sh [--cpus "N..."] [--only PATTERN] [--name NAME] [OPTION of run.sh]...
+# test.sh [--cpus "N..."] [--only "PATTERN..."] [--name NAME] [OPTION of run.sh]...
 #
 # Runs the test programs in the guest, once for each machine (numbers of CPUs or
 # topologies as run.sh takes them), and ends in one line: N passed, N failed,
