@@ -3,7 +3,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/prctl.h>
@@ -22,8 +21,8 @@ int gt_schedstat(pid_t pid, struct gt_schedstat *s)
 	ret = gt_read_file(path, buf, sizeof(buf));
 	if (ret < 0)
 		return ret;
-	return sscanf(buf, "%" SCNu64 " %" SCNu64 " %" SCNu64, &s->run_ns,
-		      &s->wait_ns, &s->slices) == 3 ? 0 : -EINVAL;
+	return sscanf(buf, "%llu %llu %llu", &s->run_ns, &s->wait_ns,
+		      &s->slices) == 3 ? 0 : -EINVAL;
 }
 
 pid_t gt_aside(int (*fn)(void))

@@ -27,9 +27,9 @@
 })
 
 struct gt_schedstat {
-	uint64_t run_ns;
-	uint64_t wait_ns;
-	uint64_t slices;
+	unsigned long long run_ns;
+	unsigned long long wait_ns;
+	unsigned long long slices;
 };
 
 int gt_schedstat(pid_t pid, struct gt_schedstat *s);

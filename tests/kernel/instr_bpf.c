@@ -26,8 +26,6 @@
 #define SCX_STATE	"/sys/kernel/sched_ext/state"
 #define BPF_STATS	"/proc/sys/kernel/bpf_stats_enabled"
 
-extern const char _binary_minimal_bpf_o_start[], _binary_minimal_bpf_o_end[];
-
 static struct gt_agent agent;
 
 /* Idle: the agent is parked. Busy: @t runs. @w is to wait, @normal is no member. */
@@ -106,13 +104,13 @@ static int stop_tracing(void)
  */
 static int attach_and_detach(void)
 {
+	LIBBPF_OPTS(bpf_prog_load_opts, opts);
 	static const struct bpf_insn insns[] = { I_MOV(0, 0), I_EXIT };
-	LIBBPF_OPTS(bpf_prog_load_opts, opts,
-		    .expected_attach_type = BPF_TRACE_FENTRY);
 	struct bpf_prog_info info;
 	char domain[65] = "";
 	int prog, link;
 
+	opts.expected_attach_type = BPF_TRACE_FENTRY;
 	opts.attach_btf_id = libbpf_find_vmlinux_btf_id(RARE, BPF_TRACE_FENTRY);
 	prog = bpf_prog_load(BPF_PROG_TYPE_TRACING, "rare", "GPL", insns, 2, &opts);
 	if (prog < 0 || gt_write_file(BPF_STATS, "1") < 0)
@@ -182,6 +180,7 @@ TEST_F_TIMEOUT(beside, sched_ext, GT_TEST_S)
 {
 	struct bpf_object *obj;
 	struct bpf_link *link;
+	struct bpf_map *map;
 	int round;
 
 	if (access(SCX_STATE, R_OK))
@@ -190,14 +189,11 @@ TEST_F_TIMEOUT(beside, sched_ext, GT_TEST_S)
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->w, NULL));
 	if (variant->busy)
 		ASSERT_EQ(0, run_task(&self->e, &self->t));
-	obj = bpf_object__open_mem(_binary_minimal_bpf_o_start,
-				   _binary_minimal_bpf_o_end -
-				   _binary_minimal_bpf_o_start, NULL);
+	obj = gt_bpf_minimal();
 	ASSERT_NE(NULL, obj);
-	ASSERT_EQ(0, bpf_object__load(obj));
+	map = bpf_object__find_map_by_name(obj, "minimal");
 	for (round = 0; round < 3; round++) {
-		link = bpf_map__attach_struct_ops(
-			bpf_object__find_map_by_name(obj, "minimal"));
+		link = bpf_map__attach_struct_ops(map);
 		ASSERT_NE(NULL, link);
 		EXPECT_TRUE(gt_wait_long(scx_is("enabled"), { }));
 		EXPECT_TRUE(gt_spins(&self->normal));

@@ -94,7 +94,7 @@ static int start_turns(FIXTURE_DATA(klp) *self)
 	return 0;
 }
 
-static bool patched(void)
+static bool works(void)
 {
 	char buf[4096];
 
@@ -126,7 +126,7 @@ static const char *patch_and_back(struct gt_task *t, struct gt_task *waits)
 		return "insmod";
 	if (!gt_wait_long(!in_transition(), if (t) gt_put_back(&agent, 1, t)))
 		return "transition";
-	if (!patched())
+	if (!works())
 		return "it does not work";
 	pid = gt_aside(disable);
 	if (pid < 0)
@@ -140,7 +140,7 @@ static const char *patch_and_back(struct gt_task *t, struct gt_task *waits)
 		return "transition back";
 	if (!gt_wait_long(!gt_rmmod(NAME), { }))
 		return "rmmod";
-	return ret ? "disable failed" : patched() ? "it stays" : "done";
+	return ret ? "disable failed" : works() ? "it stays" : "done";
 }
 
 TEST_F_TIMEOUT(klp, parked_agents, 2 * GT_TEST_S)

@@ -97,21 +97,24 @@ static int pressure(const char *file, struct gt_task *t)
 	return (waited_us(file) - before) / 10 / (gt_now_ms() - start);
 }
 
-#define NEED_PSI()							\
-	if (waited_us(MACHINE_PSI) < 0 || waited_us(GROUP_PSI) < 0)	\
-		SKIP(return, "needs CONFIG_PSI, and psi=1 at boot")
+static bool no_psi(void)
+{
+	return waited_us(MACHINE_PSI) < 0 || waited_us(GROUP_PSI) < 0;
+}
 
 /* One that counted would be 100 %. */
 TEST_F_TIMEOUT(load, no_pressure_by_parked_agents, GT_TEST_S)
 {
-	NEED_PSI();
+	if (no_psi())
+		SKIP(return, "needs CONFIG_PSI, and psi=1 at boot");
 	EXPECT_GT(30, pressure(MACHINE_PSI, NULL));
 	EXPECT_GT(30, pressure(GROUP_PSI, NULL));
 }
 
 TEST_F_TIMEOUT(load, pressure_by_waiting_tasks, GT_TEST_S)
 {
-	NEED_PSI();
+	if (no_psi())
+		SKIP(return, "needs CONFIG_PSI, and psi=1 at boot");
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_LT(70, pressure(GROUP_PSI, NULL));
 	EXPECT_LT(70, pressure(MACHINE_PSI, NULL));
@@ -121,7 +124,7 @@ TEST_F_TIMEOUT(load, pressure_by_waiting_tasks, GT_TEST_S)
 }
 
 /* This thread is one. */
-static int procs_running(void)
+static int running_tasks(void)
 {
 	static char buf[1 << 16];
 	char *at;
@@ -140,7 +143,7 @@ static int running_beside(struct ghost_status_word *sw)
 
 	if (!(gt_flags(sw) & GHOST_SW_TASK_ONCPU))
 		return 0;
-	n = procs_running();
+	n = running_tasks();
 	return gt_flags(sw) & GHOST_SW_TASK_ONCPU && gt_barrier(sw) == barrier ? n : 0;
 }
 
@@ -149,12 +152,12 @@ TEST_F_TIMEOUT(load, procs_running, GT_TEST_S)
 	struct ghost_status_word *sw = gt_sw(&self->e, self->t.gtid);
 	int n, samples = 0;
 
-	EXPECT_TRUE(gt_wait_for(procs_running() == 1))
-		TH_LOG("parked agents count: %d", procs_running());
+	EXPECT_TRUE(gt_wait_for(running_tasks() == 1))
+		TH_LOG("parked agents count: %d", running_tasks());
 	/* Nor does a task that its policy has yet to choose. */
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	EXPECT_TRUE(gt_wait_for(procs_running() == 1))
-		TH_LOG("a waiting task counts: %d", procs_running());
+	EXPECT_TRUE(gt_wait_for(running_tasks() == 1))
+		TH_LOG("a waiting task counts: %d", running_tasks());
 	EXPECT_TRUE(gt_wait_long(samples == 100, {
 		gt_put_back(&agents[1], 1, &self->t);
 		n = running_beside(sw);
