@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Runs the test programs of /usr/lib/ghost/tests in the guest, one after the
-# other: run-tests [--after NAME] [PATTERNS]. A program fails when a test of it
+# other: run-tests [--after NAME] [PATTERN]... A program fails when a test of it
 # fails, when it prints other than what its plan says, when its exit status says
 # so, when it takes too long (120 s, or what NAME.timeout says) and when the
 # kernel complained while it ran. A kernel with kmemleak is asked at the end.
@@ -27,7 +27,7 @@ if [ "$1" = --after ]; then
 	after=$2
 	shift 2
 fi
-wanted=${1:-*}
+[ $# -gt 0 ] || set -- '*'
 patterns=/usr/lib/ghost/complaints
 out=/tmp/test.out
 log=/tmp/test.dmesg
@@ -149,8 +149,7 @@ find . -type f -perm -100 | sed 's,^\./,,' | sort | while read -r name; do
 		[ "$name" != "$after" ] || after=
 		continue
 	fi
-	set -f
-	for pattern in $wanted; do
+	for pattern in "$@"; do
 		# shellcheck disable=SC2254
 		case $name in
 		$pattern) echo "$name"; break ;;

@@ -13,14 +13,14 @@
 . "$(dirname "$0")/../scripts/common.sh"
 
 cpu_counts="2 4 4,sockets=1,cores=2,threads=2"
-pattern='*'
+patterns=('*')
 prefix="test"
 run_args=()
 while [ $# -gt 0 ]; do
 	[ $# -ge 2 ] || { usage; exit 2; }
 	case $1 in
 	--cpus) cpu_counts=$2 ;;
-	--only) pattern=$2 ;;
+	--only) read -ra patterns <<<"$2" ;;
 	--name) prefix=$2 ;;
 	*) run_args+=("$1" "$2") ;;
 	esac
@@ -77,7 +77,7 @@ for cpus in $cpu_counts; do
 		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 3600 --name "$name" \
 			--append psi=0 \
 			"${run_args[@]}" -- \
-			/usr/lib/ghost/run-tests "${after[@]}" "$pattern" || status=$?
+			/usr/lib/ghost/run-tests "${after[@]}" "${patterns[@]}" || status=$?
 		[ $status -ne 130 ] || exit 130
 		[ -s "$BUILD/logs/$name.result" ] ||
 			die "the guest did not start"
@@ -91,7 +91,7 @@ for cpus in $cpu_counts; do
 		after=(--after "$lost")
 	done
 	if [ $programs -eq 0 ]; then
-		add_failure "no test program ran with $cpus CPUs (names like '$pattern')"
+		add_failure "no test program ran with $cpus CPUs (names like '${patterns[*]}')"
 	elif [ "$missing" -ne 0 ] && [ $failed -eq $failed_before ]; then
 		add_failure "$missing programs did not run with $cpus CPUs"
 	elif [ "$status" -ne 0 ] && [ $failed -eq $failed_before ]; then

@@ -116,7 +116,10 @@ static int disable(void)
 	return gt_write_file(PATCH "/enabled", "0") < 0;
 }
 
-/* The patch comes and goes, while @t, if there is one, is kept running: "done". */
+/*
+ * The patch comes and goes, while @t, if there is one, is kept running. @waits, if
+ * there is one, waits until the patch goes. Returns "done", or what went wrong.
+ */
 static const char *patch_and_back(struct gt_task *t, struct gt_task *waits)
 {
 	int ret = -ETIMEDOUT;
@@ -133,7 +136,7 @@ static const char *patch_and_back(struct gt_task *t, struct gt_task *waits)
 		return "fork";
 	/* A grace period waits for who waits: see instr_bpf.c. */
 	if (waits)
-		gt_schedule(&agent, 1, waits, 0);
+		t = waits;
 	if (!gt_wait_long(gt_ended(pid, &ret), if (t) gt_put_back(&agent, 1, t)))
 		return "disable";
 	if (!gt_wait_long(access(PATCH, F_OK), if (t) gt_put_back(&agent, 1, t)))

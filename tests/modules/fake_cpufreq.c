@@ -15,28 +15,25 @@ static int fake_init(struct cpufreq_policy *policy)
 	policy->freq_table = frequencies;
 	policy->cpuinfo.transition_latency = 1000;
 	policy->cur = frequencies[0].frequency;
-	policy->fast_switch_possible = true;
 	return 0;
 }
 
-static int fake_target_index(struct cpufreq_policy *policy, unsigned int index)
+/*
+ * The core has looked @target up in the table. It notifies nobody of ->target():
+ * the TSC of the guest would be scaled along.
+ */
+static int fake_target(struct cpufreq_policy *policy, unsigned int target,
+		       unsigned int relation)
 {
+	policy->cur = target;
 	return 0;
-}
-
-/* What comes here was looked up in the table. */
-static unsigned int fake_fast_switch(struct cpufreq_policy *policy,
-				     unsigned int target)
-{
-	return target;
 }
 
 static struct cpufreq_driver fake_driver = {
 	.name		= "fake",
 	.init		= fake_init,
 	.verify		= cpufreq_generic_frequency_table_verify,
-	.target_index	= fake_target_index,
-	.fast_switch	= fake_fast_switch,
+	.target		= fake_target,
 };
 
 static int __init fake_cpufreq_init(void)
