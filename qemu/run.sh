@@ -10,7 +10,8 @@
 #
 #   --cpus N|TOPOLOGY  what qemu's -smp takes, as 8,sockets=2,cores=4 (4)
 #   --memory MB        memory of the guest (1024)
-#   --variant NAME     kernel variant: default, lockdep, kasan
+#   --variant NAME     kernel variant: default, lockdep, kasan, distro; the modules
+#                      that tests load come along
 #   --file SRC[:DST]   put a file into the guest, by default as /root/NAME
 #   --append WORDS     further kernel parameters
 #   --qemu ARG         a further argument for qemu
@@ -129,6 +130,10 @@ for spec in "${files[@]}"; do
 	src=${spec%%:*}
 	[[ $spec == *:/* ]] && dst=${spec#*:} || dst=/root/${src##*/}
 	guest_file "$work/root" "$src" "$dst"
+done
+for module in "$BUILD/kernel-$variant"/{samples/livepatch/livepatch-sample,modules/*}.ko
+do
+	[ ! -f "$module" ] || guest_file "$work/root" "$module" "/lib/modules/${module##*/}"
 done
 {
 	cat "$initramfs"

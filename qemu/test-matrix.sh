@@ -14,6 +14,9 @@
 #   numa             2 nodes with 2 CPUs each
 #   none voluntary   preempt=, with 4 CPUs (full is the default)
 #   64cpus           boot, files, layout and commits on each of them
+#   distro           what distributions switch on (the variant distro, whatever
+#                    --variant says): the machine's instruments, CPUs without
+#                    ticks, live patches, memory cgroups, other users' root
 
 . "$(dirname "$0")/../scripts/common.sh"
 
@@ -28,7 +31,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus)
+rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus distro)
 results=()
 status=0
 
@@ -61,6 +64,11 @@ for row in "${wanted[@]}"; do
 	none|voluntary) run_row "$row" --cpus 4 --append "preempt=$row" ;;
 	64cpus) run_row 64cpus --cpus 64 --memory 4096 --silence 900 \
 		--only 'kernel/[afs][bsw]*' ;;
+	distro)
+		"$TOP/scripts/build-kernel.sh" --variant distro
+		run_row distro --cpus 4 --variant distro \
+			--append nohz_full=2-3 --append psi=1 \
+			--only 'kernel/instr_* kernel/memory kernel/tree kernel/suspend' ;;
 	*) die "no row '$row'; there are: ${rows[*]}" ;;
 	esac
 done

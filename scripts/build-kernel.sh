@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# build-kernel.sh [--variant default|off|lockdep|kasan] [--jobs N]
+# build-kernel.sh [--variant default|off|lockdep|kasan|distro] [--jobs N]
 #
 # Fetches and prepares the source in build/linux and builds it in
 # build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. A
-# second run builds only what changed. The whole log goes to
+# second run builds only what changed. Modules are built if VARIANT.config asks
+# for one, tests/modules among them. The whole log goes to
 # build/logs/kernel-VARIANT.log.
 
 . "$(dirname "$0")/common.sh"
@@ -114,7 +115,17 @@ progress()
 steps=$BUILD/logs/kernel-$variant.steps
 rm -f "$steps.new"
 start=$SECONDS
-if ! make "${make_args[@]}" bzImage 2>&1 | tee "$log" | progress; then
+build()
+{
+	make "${make_args[@]}" bzImage || return
+	grep -q '=m$' "${fragments[@]}" || return 0
+	# A module is built where its source is
+	mkdir -p "$out/modules" && cp -pu "$TOP"/tests/modules/* "$out/modules" &&
+		make "${make_args[@]}" modules &&
+		make "${make_args[@]}" "M=$out/modules" modules
+}
+
+if ! build 2>&1 | tee "$log" | progress; then
 	grep -anE -B1 -A4 'error|Error [0-9]+|undefined reference|multiple definition' \
 		"$log" | head -n 40 || true
 	die "the kernel did not build; the whole log is $log"

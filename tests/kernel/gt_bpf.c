@@ -17,6 +17,7 @@
 extern const char _binary_probe_bpf_o_start[], _binary_probe_bpf_o_end[];
 extern const char _binary_fifo_bpf_o_start[], _binary_fifo_bpf_o_end[];
 extern const char _binary_tree_bpf_o_start[], _binary_tree_bpf_o_end[];
+extern const char _binary_minimal_bpf_o_start[], _binary_minimal_bpf_o_end[];
 
 char gt_log[65536];
 
@@ -235,6 +236,18 @@ void gt_bpf_close(struct gt_bpf *b)
 	bpf_object__close(b->obj);
 	munmap(b->shared, b->size);
 	memset(b, 0, sizeof(*b));
+}
+
+struct bpf_object *gt_bpf_minimal(void)
+{
+	const char *start = _binary_minimal_bpf_o_start;
+	struct bpf_object *obj;
+
+	obj = bpf_object__open_mem(start, _binary_minimal_bpf_o_end - start, NULL);
+	if (!obj || !bpf_object__load(obj))
+		return obj;
+	bpf_object__close(obj);
+	return NULL;
 }
 
 long gt_bpf_stat(struct gt_enclave *e, enum gt_slot slot, const char *word)

@@ -80,6 +80,9 @@ int gt_bpf_attach(struct gt_bpf *b, struct gt_enclave *e, enum gt_slot slot);
 void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
 void gt_bpf_close(struct gt_bpf *b);
 
+/* A sched_ext scheduler, to attach by its map of this name; NULL: an error. */
+struct bpf_object *gt_bpf_minimal(void);
+
 /* The number after @word in the line of @slot in the enclave's file bpf. */
 long gt_bpf_stat(struct gt_enclave *e, enum gt_slot slot, const char *word);
 

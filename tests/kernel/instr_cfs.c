@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/* Where normal threads go on a machine of which an enclave keeps a CPU busy. */
+#define _GNU_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt_machine.h"
+#include "gt_policy.h"
+
+#define ADDED		"/proc/sys/kernel/ghost_cfs_load_added"
+#define MAX_HOGS	16
+/* Nobody else comes near the enclave's CPU for so long: it is left alone. */
+#define LEFT_ALONE_MS	2000
+
+/* A policy of its own process keeps CPU 1 busy with the task. */
+FIXTURE(cfs) {
+	struct gt_enclave e;
+	struct gt_task t;
+	struct gt_task hog[MAX_HOGS];
+	char added[32];
+	pid_t host;
+	int64_t since;			/* no hog was seen on CPU 1 */
+	uint64_t count;			/* of the task, then */
+};
+
+FIXTURE_SETUP(cfs)
+{
+	if (gt_ncpus() < 4 || gt_ncpus() > MAX_HOGS)
+		SKIP(return, "for machines of 4 to 16 CPUs");
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_LT(0, gt_read_file(ADDED, self->added, sizeof(self->added)));
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	self->host = gt_policy_start(&self->e, 1);
+	ASSERT_LT(0, self->host);
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+}
+
+FIXTURE_TEARDOWN(cfs)
+{
+	int i;
+
+	for (i = 0; i < MAX_HOGS; i++)
+		gt_task_end(&self->hog[i]);
+	gt_write_file(ADDED, self->added);
+	gt_destroy(&self->e);
+	waitpid(self->host, NULL, 0);
+	gt_task_end(&self->t);
+	gt_enclave_close(&self->e);
+}
+
+static int start_hogs(struct gt_task *hog, int n)
+{
+	int i, ret;
+
+	for (i = 0; i < n; i++) {
+		ret = gt_task_start(&hog[i]);
+		if (ret)
+			return ret;
+		gt_tell(&hog[i], GT_SPIN);
+	}
+	return 0;
+}
+
+/* The CPU that the process ran on last. */
+static int cpu_of(pid_t pid)
+{
+	char path[64], buf[512], *at;
+	int i;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
+		return -1;
+	at = strrchr(buf, ')');
+	for (i = 2; at && i < 39; i++)
+		at = strchr(at + 1, ' ');
+	return at ? atoi(at) : -1;
+}
+
+static bool hog_on_cpu_1(struct gt_task *hog)
+{
+	int i;
+
+	for (i = 0; i < MAX_HOGS; i++)
+		if (hog[i].pid > 0 && cpu_of(hog[i].pid) == 1)
+			return true;
+	return false;
+}
+
+/* Has no hog been on CPU 1 for long, and the task on it got on? */
+static bool left_alone(FIXTURE_DATA(cfs) *self)
+{
+	int64_t now = gt_now_ms();
+
+	if (hog_on_cpu_1(self->hog) || !self->since) {
+		self->since = now;
+		self->count = self->t.ctl->count;
+	}
+	return now > self->since + LEFT_ALONE_MS &&
+		self->t.ctl->count != self->count;
+}
+
+/* A CPU that is busy with a ghost task is not an idle one. */
+TEST_F_TIMEOUT(cfs, hog_for_each_other_cpu, GT_TEST_S)
+{
+	ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus() - 1));
+	EXPECT_TRUE(gt_wait_long(left_alone(self), gt_sleep_ms(20)));
+}
+
+/* With a hog more, the load that is ascribed to the CPU decides. */
+TEST_F_TIMEOUT(cfs, one_hog_more_and_much_load, GT_TEST_S)
+{
+	ASSERT_LT(0, gt_write_file(ADDED, "16384"));
+	ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus()));
+	EXPECT_TRUE(gt_wait_long(left_alone(self), gt_sleep_ms(20)));
+}
+
+TEST_F_TIMEOUT(cfs, one_hog_more_and_no_load, GT_TEST_S)
+{
+	ASSERT_LT(0, gt_write_file(ADDED, "0"));
+	ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus()));
+	EXPECT_TRUE(gt_wait_long(hog_on_cpu_1(self->hog), gt_sleep_ms(20)));
+}
+
+TEST_HARNESS_MAIN
