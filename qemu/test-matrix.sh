@@ -14,6 +14,8 @@
 #   numa             2 nodes with 2 CPUs each
 #   none voluntary   preempt=, with 4 CPUs (full is the default)
 #   64cpus           boot, files, layout and commits on each of them
+#   nobtf            a kernel without BTF, which is built: policies in BPF, hints,
+#                    observers
 
 . "$(dirname "$0")/../scripts/common.sh"
 
@@ -28,7 +30,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus)
+rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus nobtf)
 results=()
 status=0
 
@@ -61,6 +63,9 @@ for row in "${wanted[@]}"; do
 	none|voluntary) run_row "$row" --cpus 4 --append "preempt=$row" ;;
 	64cpus) run_row 64cpus --cpus 64 --memory 4096 --silence 900 \
 		--only 'kernel/[afs][bsw]*' ;;
+	nobtf)
+		"$TOP/scripts/build-kernel.sh" --variant nobtf
+		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhop]*' ;;
 	*) die "no row '$row'; there are: ${rows[*]}" ;;
 	esac
 done
