@@ -44,7 +44,7 @@ check "the one for wake-ups" shows "^$select: type 1002  name frame_select " \
 check "its maps" shows "map_ids [0-9]" bpftool prog show id "$sched"
 check "in JSON" shows "\"id\":$sched,\"type\":1000,\"name\":\"frame_sched\"" \
 	bpftool -j prog show id "$sched"
-check "its instructions, and what it calls" shows "call .*#3001" \
+check "its instructions, and what it calls" shows "call bpf_ghost_run_gtid#" \
 	bpftool prog dump xlated id "$sched"
 check "a link to each" shows "^[0-9]+: unspec  prog $sched *\$" bpftool link show
 check "of messages, too" shows "^[0-9]+: unspec  prog $msg *\$" bpftool link show

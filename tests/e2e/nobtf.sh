@@ -9,7 +9,7 @@ if [ -e $btf/vmlinux ]; then
 	# shellcheck disable=SC2016	# for the shell that it starts
 	exec unshare -m sh -c 'mount -t tmpfs none $1 && exec "$0"' "$0" $btf
 fi
-planned=19
+planned=20
 . "$(dirname "$0")/tap.inc"
 
 # The policy $1 schedules a few programs.
@@ -45,5 +45,7 @@ check "an enclave to observe" start_agent fifo --cpus "$cpu"
 check "it is said what the kernel is without" \
 	says "build it with CONFIG_DEBUG_INFO_BTF" 1 \
 	ghostctl observe "$enclave" --seconds 1
+kill "$agent"
+check "it ends, too" within 60 enclave_gone "$enclave"
 check "no kernel report" kernel_is_clean
 done_testing
