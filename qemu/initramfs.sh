@@ -5,8 +5,8 @@
 #
 # Builds the root file system of the guest, build/initramfs.cpio: busybox,
 # qemu/init, the guest side of the test runner, the demo and the bench, all that
-# is in build/user/bin and build/user/tests, hackbench and stress-ng, with the
-# shared libraries they need. Not compressed: unpacking would be the slowest part of
+# is in build/user/bin and build/user/tests, hackbench, stress-ng and, if it is
+# here, bpftool, with the shared libraries they need. Not compressed: unpacking would be the slowest part of
 # the boot under emulation.
 
 . "$(dirname "$0")/../scripts/common.sh"
@@ -42,6 +42,8 @@ for tool in hackbench stress-ng; do
 	path=$(command -v $tool) || die "$tool is missing: run scripts/deps.sh"
 	guest_file "$root" "$path" "/usr/bin/$tool"
 done
+bpftool=$(PATH=$PATH:/usr/sbin command -v bpftool || true)
+[ -z "$bpftool" ] || guest_file "$root" "$bpftool" /usr/bin/bpftool
 for dir in bin tests; do
 	[ -d "$BUILD/user/$dir" ] || continue
 	dest=/usr/$([ $dir = bin ] && echo bin || echo lib/ghost/tests)

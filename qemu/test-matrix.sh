@@ -17,6 +17,8 @@
 #   distro           what distributions switch on (the variant distro, whatever
 #                    --variant says): the machine's instruments, CPUs without
 #                    ticks, live patches, memory cgroups, other users' root
+#   nobtf            a kernel without BTF, which is built: policies in BPF, hints,
+#                    observers
 
 . "$(dirname "$0")/../scripts/common.sh"
 
@@ -31,7 +33,7 @@ while [ $# -gt 0 ]; do
 	shift
 done
 
-rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus distro)
+rows=(1cpu 3cpus 8cpus smt numa none voluntary 64cpus distro nobtf)
 results=()
 status=0
 
@@ -69,6 +71,9 @@ for row in "${wanted[@]}"; do
 		run_row distro --cpus 4 --variant distro \
 			--append nohz_full=2-3 --append psi=1 \
 			--only 'kernel/instr_* kernel/memory kernel/tree kernel/suspend' ;;
+	nobtf)
+		"$TOP/scripts/build-kernel.sh" --variant nobtf
+		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhop]*' ;;
 	*) die "no row '$row'; there are: ${rows[*]}" ;;
 	esac
 done

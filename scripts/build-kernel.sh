@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# build-kernel.sh [--variant default|off|lockdep|kasan|distro] [--jobs N]
+# build-kernel.sh [--variant NAME] [--jobs N]
 #
 # Fetches and prepares the source in build/linux and builds it in
 # build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. A

@@ -51,7 +51,6 @@ TEST_F(link, all_slots)
 {
 	struct bpf_prog_info info;
 	int slot, link[GT_NSLOTS], other;
-	char path[64], buf[512];
 
 	for (slot = 0; slot < GT_NSLOTS; slot++) {
 		EXPECT_EQ(0, gt_bpf_stat(&self->e, slot, "prog "));
@@ -59,9 +58,6 @@ TEST_F(link, all_slots)
 		ASSERT_LE(0, link[slot]);
 		ASSERT_EQ(0, gt_prog_info(self->prog[slot], &info));
 		EXPECT_EQ(info.id, gt_bpf_stat(&self->e, slot, "prog "));
-		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", link[slot]);
-		ASSERT_LT(0, gt_read_file(path, buf, sizeof(buf)));
-		EXPECT_NE(NULL, strstr(buf, "enclave:")) TH_LOG("%s", buf);
 	}
 	/* Each slot holds one, be it the same program or another. */
 	for (slot = 0; slot < GT_NSLOTS; slot++) {
@@ -81,6 +77,36 @@ TEST_F(link, all_slots)
 		link[slot] = attach(self, slot);
 		EXPECT_LE(0, link[slot]);
 		close(link[slot]);
+	}
+}
+
+/* What bpftool and others show of a link: which program, where, of which type. */
+TEST_F(link, shown)
+{
+	struct bpf_prog_info prog;
+	struct bpf_link_info info;
+	char path[64], buf[512], want[4][32];
+	int slot, link, i;
+
+	for (slot = 0; slot < GT_NSLOTS; slot++) {
+		link = attach(self, slot);
+		ASSERT_LE(0, link);
+		ASSERT_EQ(0, gt_prog_info(self->prog[slot], &prog));
+		ASSERT_EQ(0, gt_link_info(link, &info));
+		EXPECT_EQ(BPF_LINK_TYPE_UNSPEC, info.type);
+		EXPECT_LT(0, info.id);
+		EXPECT_EQ(prog.id, info.prog_id);
+		snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", link);
+		ASSERT_LT(0, gt_read_file(path, buf, sizeof(buf)));
+		snprintf(want[0], sizeof(want[0]), "link_id:\t%u\n", info.id);
+		snprintf(want[1], sizeof(want[1]), "prog_id:\t%u\n", prog.id);
+		snprintf(want[2], sizeof(want[2]), "enclave:\t%d\n", self->e.id);
+		snprintf(want[3], sizeof(want[3]), "prog_type:\t%u\n",
+			 GT_PROG_TYPE(slot));
+		for (i = 0; i < 4; i++)
+			EXPECT_NE(NULL, strstr(buf, want[i]))
+				TH_LOG("no %sin %s", want[i], buf);
+		close(link);
 	}
 }
 

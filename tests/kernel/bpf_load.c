@@ -419,6 +419,21 @@ static bool not_allowed(void)
 	return strstr(gt_log, "is not allowed");
 }
 
+/* What is missing is said in words. */
+TEST(kfuncs_without_btf)
+{
+	int slot;
+
+	if (gt_has_btf())
+		SKIP(return, "this kernel has BTF");
+	for (slot = 0; slot < GT_NSLOTS; slot++) {
+		EXPECT_NE(0, try_kfunc(GT_PROG_TYPE(slot), GT_ATTACH(V, slot), 1));
+		EXPECT_NE(NULL, strstr(gt_log,
+				       "not supported without CONFIG_DEBUG_INFO_BTF"))
+			TH_LOG("%s", gt_log);
+	}
+}
+
 TEST(kfuncs)
 {
 	static const struct {
@@ -446,6 +461,8 @@ TEST(kfuncs)
 	struct btf *btf = btf__load_vmlinux_btf();
 	int slot, i, id, ret;
 
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
 	ASSERT_NE(NULL, btf);
 	for (i = 0; i < LEN(t); i++) {
 		id = btf__find_by_name_kind(btf, t[i].name, BTF_KIND_FUNC);
@@ -485,6 +502,8 @@ TEST(memory_of_kfuncs)
 	struct btf *btf = btf__load_vmlinux_btf();
 	int id, size;
 
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
 	ASSERT_NE(NULL, btf);
 	id = btf__find_by_name_kind(btf, "bpf_ghost_status_word", BTF_KIND_FUNC);
 	ASSERT_LT(0, id);

@@ -2,6 +2,7 @@
 /* GHOST_MSG programs: what they see, drop, change, and whom they wake. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -412,6 +413,39 @@ TEST_F(msg, select_rq_of_a_fork)
 	ASSERT_EQ(0, gt_drive(&agents[1], 1, &self->t, MSG_TASK_BLOCKED, &m));
 	EXPECT_EQ(4, self->p->select.sd_flag);
 	EXPECT_NE(self->t.gtid, self->p->select.gtid);
+}
+
+#define NO_PROGRAM	"/tmp/no-program"
+
+static long exec_no_program(long arg)
+{
+	return execl(NO_PROGRAM, NO_PROGRAM, NULL) ? -errno : 0;
+}
+
+/* A task that calls exec is asked for while it runs; a file that cannot be run will do. */
+TEST_F(msg, select_rq_of_an_exec)
+{
+	struct gt_msg m;
+	int cpu, fd;
+
+	fd = open(NO_PROGRAM, O_WRONLY | O_CREAT | O_TRUNC, 0755);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(1, write(fd, "?", 1));
+	close(fd);
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	/* No choice, outside of the enclave, and inside. */
+	for (cpu = -1; cpu <= self->last; cpu++) {
+		self->p->choice = cpu;
+		self->p->select.sd_flag = 0;
+		self->t.ctl->result = 0;
+		gt_tell_call(&self->t, exec_no_program, 0);
+		ASSERT_EQ(0, gt_drive(&agents[1], 1, &self->t, MSG_TASK_BLOCKED, &m));
+		EXPECT_EQ(-ENOEXEC, self->t.ctl->result);
+		EXPECT_EQ(2, self->p->select.sd_flag) TH_LOG("choice %d", cpu);
+		EXPECT_EQ(self->t.gtid, self->p->select.gtid);
+	}
+	unlink(NO_PROGRAM);
 }
 
 TEST_HARNESS_MAIN

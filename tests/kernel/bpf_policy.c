@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -30,7 +31,7 @@ FIXTURE(policy) {
 	struct fifo *f;
 	uint32_t *rounds;		/* of each task, shared */
 	pid_t pid[NTASKS];
-	int last;			/* CPUs are 1..last */
+	int first, last;		/* CPUs */
 };
 
 FIXTURE_VARIANT(policy) {
@@ -40,35 +41,63 @@ FIXTURE_VARIANT(policy) {
 FIXTURE_VARIANT_ADD(policy, fifo) { .load = gt_bpf_fifo };
 FIXTURE_VARIANT_ADD(policy, tree) { .load = gt_bpf_tree };
 
-FIXTURE_SETUP(policy)
+static int attach(FIXTURE_DATA(policy) *self)
+{
+	int ret = gt_bpf_attach(&self->b, &self->e, GT_MSG);
+
+	return ret ? ret : gt_bpf_attach(&self->b, &self->e, GT_SCHED);
+}
+
+static int start_agents(FIXTURE_DATA(policy) *self)
+{
+	int cpu, ret = 0;
+
+	for (cpu = self->first; cpu <= self->last && !ret; cpu++)
+		ret = gt_agent_start(&agents[cpu], &self->e, cpu, -1);
+	return ret;
+}
+
+static int stop_agents(FIXTURE_DATA(policy) *self)
+{
+	int cpu, ret = 0;
+
+	for (cpu = self->first; cpu <= self->last && !ret; cpu++)
+		ret = gt_agent_stop(&agents[cpu]);
+	return ret;
+}
+
+/* An enclave with the policy that @load loads. */
+static int set_up(FIXTURE_DATA(policy) *self, int (*load)(struct gt_bpf *b,
+							 struct gt_bpf *old),
+		  int first, int last)
 {
 	char cpus[16];
-	int cpu;
+	int ret;
 
-	ASSERT_EQ(0, gt_begin());
-	ASSERT_LE(2, gt_ncpus()) TH_LOG("2 CPUs are needed");
-	self->last = gt_ncpus() > FIFO_CPUS ? FIFO_CPUS - 1 : gt_ncpus() - 1;
-	snprintf(cpus, sizeof(cpus), "1-%d", self->last);
-	ASSERT_EQ(0, gt_enclave_create(&self->e, cpus))
-		TH_LOG("enclave: %s", self->e.step);
-	ASSERT_EQ(0, variant->load(&self->b, NULL));
+	self->first = first;
+	self->last = last;
+	snprintf(cpus, sizeof(cpus), "%d-%d", first, last);
+	ret = gt_enclave_create(&self->e, cpus);
+	if (!ret)
+		ret = load(&self->b, NULL);
+	if (ret)
+		return ret;
 	self->f = self->b.shared;
 	self->rounds = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
 			    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, self->rounds);
-	for (cpu = 1; cpu <= self->last; cpu++)
-		ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu, -1)) { }
-	ASSERT_EQ(1, gt_file_put(&self->e, "deliver_ticks", "1"));
-	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_MSG));
-	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SCHED));
+	if (self->rounds == MAP_FAILED)
+		return -errno;
+	ret = start_agents(self);
+	if (!ret)
+		ret = gt_file_put(&self->e, "deliver_ticks", "1");
+	return ret < 0 ? ret : attach(self);
 }
 
-FIXTURE_TEARDOWN(policy)
+static void tear_down(FIXTURE_DATA(policy) *self)
 {
-	int cpu, i;
+	int i;
 
-	for (cpu = 1; cpu <= self->last; cpu++)
-		gt_agent_stop(&agents[cpu]);
+	stop_agents(self);
 	gt_destroy(&self->e);
 	for (i = 0; i < NTASKS; i++)
 		if (self->pid[i] > 0) {
@@ -78,6 +107,23 @@ FIXTURE_TEARDOWN(policy)
 	gt_bpf_close(&self->b);
 	gt_enclave_close(&self->e);
 	munmap(self->rounds, 4096);
+}
+
+FIXTURE_SETUP(policy)
+{
+	if (variant->load == gt_bpf_tree && !gt_has_btf())
+		SKIP(return, "the tree needs kfuncs, and they BTF");
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_LE(2, gt_ncpus()) TH_LOG("2 CPUs are needed");
+	ASSERT_EQ(0, set_up(self, variant->load, 1,
+			    gt_ncpus() > FIFO_CPUS ? FIFO_CPUS - 1 :
+			    gt_ncpus() - 1))
+		TH_LOG("enclave: %s", self->e.step);
+}
+
+FIXTURE_TEARDOWN(policy)
+{
+	tear_down(self);
 }
 
 /* Sleeps, yields, computes, talks to a child of its own that does the same. */
@@ -251,10 +297,10 @@ static int start_hosts(FIXTURE_DATA(policy) *self, pid_t *host)
 {
 	int cpu, ret;
 
-	for (cpu = 1; cpu <= self->last; cpu++) {
-		ret = gt_agent_stop(&agents[cpu]);
-		if (ret)
-			return ret;
+	ret = stop_agents(self);
+	if (ret)
+		return ret;
+	for (cpu = self->first; cpu <= self->last; cpu++) {
 		host[cpu] = gt_host_start(&self->e, cpu, NULL, NULL);
 		if (host[cpu] < 0)
 			return host[cpu];
@@ -266,7 +312,7 @@ static void end_hosts(FIXTURE_DATA(policy) *self, pid_t *host)
 {
 	int cpu;
 
-	for (cpu = 1; cpu <= self->last; cpu++) {
+	for (cpu = self->first; cpu <= self->last; cpu++) {
 		kill(host[cpu], SIGKILL);
 		waitpid(host[cpu], NULL, 0);
 	}
@@ -301,7 +347,7 @@ TEST_F_TIMEOUT(policy, death_of_the_agents, 120)
 		EXPECT_TRUE(gt_wait_for(progress(self) > before ||
 					before == NTASKS * ROUNDS));
 		end_hosts(self, host);
-		for (cpu = 1; cpu <= self->last; cpu++) {
+		for (cpu = self->first; cpu <= self->last; cpu++) {
 			host[cpu] = gt_host_start(&self->e, cpu, NULL, NULL);
 			ASSERT_LT(0, host[cpu]);
 		}
@@ -311,19 +357,102 @@ TEST_F_TIMEOUT(policy, death_of_the_agents, 120)
 	say(_metadata, self);
 }
 
+/* A process with the agents and the only links. */
+static pid_t start_owner(FIXTURE_DATA(policy) *self)
+{
+	uint32_t *state = &self->rounds[NTASKS];	/* 1: it is ready */
+	pid_t pid;
+
+	*state = 0;
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		mlockall(MCL_CURRENT | MCL_FUTURE);
+		if (attach(self) || start_agents(self))
+			_exit(1);
+		__atomic_store_n(state, 1, __ATOMIC_RELEASE);
+		for (;;)
+			pause();
+	}
+	return gt_wait_for(__atomic_load_n(state, __ATOMIC_ACQUIRE)) ? pid : -1;
+}
+
+static bool programs_gone(struct gt_enclave *e)
+{
+	return gt_wait_for(!gt_bpf_stat(e, GT_MSG, "prog ") &&
+			   !gt_bpf_stat(e, GT_SCHED, "prog "));
+}
+
+/* The links go with the agents; the next ones are told of the tasks anew. */
+TEST_F_TIMEOUT(policy, death_of_the_owner, 120)
+{
+	uint64_t before;
+	pid_t owner;
+	int i, slot;
+
+	ASSERT_EQ(0, stop_agents(self));
+	for (slot = GT_SCHED; slot <= GT_MSG; slot++)
+		gt_bpf_detach(&self->b, slot);
+	ASSERT_EQ(0, start(self, ROUNDS));
+	for (i = 0; i < 4; i++) {
+		owner = start_owner(self);
+		ASSERT_LT(0, owner);
+		gt_queue_consume(&self->e.q);
+		ASSERT_LT(0, gt_put(self->e.ctl, "discover tasks"));
+		if (i == 3)
+			break;
+		before = progress(self);
+		EXPECT_TRUE(gt_wait_for(progress(self) > before ||
+					before == NTASKS * ROUNDS));
+		kill(owner, SIGKILL);
+		ASSERT_EQ(owner, waitpid(owner, NULL, 0));
+		ASSERT_TRUE(programs_gone(&self->e));
+	}
+	EXPECT_EQ(0, finish(self, END_MS));
+	kill(owner, SIGKILL);
+	waitpid(owner, NULL, 0);
+	say(_metadata, self);
+}
+
+/* Two enclaves, each with a policy and tasks of its own. */
+TEST_F_TIMEOUT(policy, beside_another, 120)
+{
+	static FIXTURE_DATA(policy) other;
+
+	if (self->last < 2)
+		SKIP(return, "two enclaves need 3 CPUs");
+	if (!gt_has_btf())
+		SKIP(return, "the tree needs kfuncs, and they BTF");
+	memset(&other, 0, sizeof(other));
+	ASSERT_EQ(0, stop_agents(self));
+	ASSERT_LE(0, gt_set_cpus(&self->e, "1"));
+	self->last = 1;
+	ASSERT_EQ(0, start_agents(self));
+	ASSERT_EQ(0, set_up(&other, variant->load == gt_bpf_tree ? gt_bpf_fifo :
+			    gt_bpf_tree, 2, 2)) TH_LOG("%s", other.e.step);
+	ASSERT_EQ(0, start(self, ROUNDS));
+	ASSERT_EQ(0, start(&other, ROUNDS));
+	EXPECT_EQ(0, finish(self, END_MS));
+	EXPECT_EQ(0, finish(&other, END_MS));
+	EXPECT_EQ(NTASKS * ROUNDS, progress(self));
+	EXPECT_EQ(NTASKS * ROUNDS, progress(&other));
+	EXPECT_LT(0, self->f->latched);
+	EXPECT_LT(0, other.f->latched);
+	say(_metadata, self);
+	say(_metadata, &other);
+	tear_down(&other);
+}
+
 /* No agent: nobody runs, and nobody is lost. */
 TEST_F_TIMEOUT(policy, agents_come_and_go, 120)
 {
-	int cpu, i;
+	int i;
 
 	ASSERT_EQ(0, start(self, ROUNDS));
 	for (i = 0; i < 5; i++) {
 		gt_sleep_ms(50);
-		for (cpu = 1; cpu <= self->last; cpu++)
-			ASSERT_EQ(0, gt_agent_stop(&agents[cpu])) { }
-		for (cpu = 1; cpu <= self->last; cpu++)
-			ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu,
-						    -1)) { }
+		ASSERT_EQ(0, stop_agents(self));
+		ASSERT_EQ(0, start_agents(self));
 	}
 	EXPECT_EQ(0, finish(self, END_MS));
 	say(_metadata, self);

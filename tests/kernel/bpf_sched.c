@@ -504,6 +504,8 @@ TEST_F(sched, status_word)
 {
 	struct ghost_status_word *sw;
 
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
 	EXPECT_EQ(-ENOENT, CALL(1, PROBE_STATUS_WORD, self->t.gtid, 0, 0));
 	EXPECT_EQ(-ENOENT, CALL(1, PROBE_STATUS_WORD, 12345, 0, 0));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
@@ -592,6 +594,8 @@ TEST_F(sched, destroy_enclave)
 	struct gt_task other;
 	int cpu;
 
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
 	/* The end of an enclave is that of its agents, and they are here. */
 	ASSERT_EQ(0, ready(self, &self->t));
 	for (cpu = 1; cpu <= self->last; cpu++)

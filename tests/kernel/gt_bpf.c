@@ -15,9 +15,13 @@
 
 /* The objects, linked in as they are. */
 extern const char _binary_probe_bpf_o_start[], _binary_probe_bpf_o_end[];
+extern const char _binary_probe_abi_bpf_o_start[], _binary_probe_abi_bpf_o_end[];
 extern const char _binary_fifo_bpf_o_start[], _binary_fifo_bpf_o_end[];
 extern const char _binary_tree_bpf_o_start[], _binary_tree_bpf_o_end[];
 extern const char _binary_minimal_bpf_o_start[], _binary_minimal_bpf_o_end[];
+extern const char _binary_kit_bpf_o_start[], _binary_kit_bpf_o_end[];
+extern const char _binary_misuse_bpf_o_start[], _binary_misuse_bpf_o_end[];
+extern const char _binary_misuse_kfunc_bpf_o_start[], _binary_misuse_kfunc_bpf_o_end[];
 
 char gt_log[65536];
 
@@ -40,6 +44,7 @@ int gt_prog_load(const struct gt_prog *p)
 		.insns			= (uintptr_t)p->insns,
 		.insn_cnt		= p->n,
 		.license		= (uintptr_t)(p->license ? p->license : "GPL"),
+		.prog_flags		= p->flags,
 		.log_level		= 1,
 		.log_buf		= (uintptr_t)gt_log,
 		.log_size		= sizeof(gt_log),
@@ -62,16 +67,26 @@ int gt_prog_zero(enum gt_slot slot, unsigned int abi)
 	return gt_prog_load(&p);
 }
 
-int gt_prog_info(int fd, struct bpf_prog_info *info)
+static int object_info(int fd, void *info, size_t size)
 {
 	union bpf_attr attr = {
 		.info.bpf_fd	= fd,
-		.info.info_len	= sizeof(*info),
+		.info.info_len	= size,
 		.info.info	= (uintptr_t)info,
 	};
 
-	memset(info, 0, sizeof(*info));
+	memset(info, 0, size);
 	return sys_bpf(BPF_OBJ_GET_INFO_BY_FD, &attr);
+}
+
+int gt_prog_info(int fd, struct bpf_prog_info *info)
+{
+	return object_info(fd, info, sizeof(*info));
+}
+
+int gt_link_info(int fd, struct bpf_link_info *info)
+{
+	return object_info(fd, info, sizeof(*info));
 }
 
 int gt_link_create(int prog, int target, unsigned int attach, unsigned int flags)
@@ -189,8 +204,16 @@ fail:
 	return ret;
 }
 
+bool gt_has_btf(void)
+{
+	return !access("/sys/kernel/btf/vmlinux", F_OK);
+}
+
 int gt_bpf_probe(struct gt_bpf *b)
 {
+	if (!gt_has_btf())
+		return open_object(b, NULL, _binary_probe_abi_bpf_o_start,
+				   _binary_probe_abi_bpf_o_end, "probe");
 	return open_object(b, NULL, _binary_probe_bpf_o_start,
 			   _binary_probe_bpf_o_end, "probe");
 }
@@ -205,6 +228,49 @@ int gt_bpf_tree(struct gt_bpf *b, struct gt_bpf *old)
 {
 	return open_object(b, old, _binary_tree_bpf_o_start,
 			   _binary_tree_bpf_o_end, "tree");
+}
+
+int gt_bpf_kit(struct gt_bpf *b)
+{
+	return open_object(b, NULL, _binary_kit_bpf_o_start, _binary_kit_bpf_o_end,
+			   "kit");
+}
+
+static int silent(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return 0;
+}
+
+int gt_bpf_misuse(const char *object, const char *name, enum gt_slot slot)
+{
+	const char *start = _binary_misuse_bpf_o_start, *end = _binary_misuse_bpf_o_end;
+	struct bpf_object *obj;
+	struct bpf_program *prog;
+	libbpf_print_fn_t print;
+	int ret = -ENOENT;
+
+	if (!strcmp(object, "misuse_kfunc")) {
+		start = _binary_misuse_kfunc_bpf_o_start;
+		end = _binary_misuse_kfunc_bpf_o_end;
+	}
+	obj = bpf_object__open_mem(start, end - start, NULL);
+	if (!obj)
+		return -errno;
+	print = libbpf_set_print(silent);
+	gt_log[0] = '\0';
+	prog = bpf_object__find_program_by_name(obj, name);
+	if (prog) {
+		bpf_program__set_autoload(prog, true);
+		bpf_program__set_type(prog, GT_PROG_TYPE(slot));
+		bpf_program__set_expected_attach_type(prog,
+						      GT_ATTACH(GHOST_VERSION, slot));
+		bpf_program__set_log_buf(prog, gt_log, sizeof(gt_log));
+		bpf_program__set_log_level(prog, 1);
+		ret = bpf_object__load(obj);
+	}
+	libbpf_set_print(print);
+	bpf_object__close(obj);
+	return ret;
 }
 
 int gt_bpf_attach(struct gt_bpf *b, struct gt_enclave *e, enum gt_slot slot)

@@ -44,6 +44,7 @@ struct gt_prog {
 	const struct bpf_insn *insns;
 	int n;
 	const char *license;		/* NULL: GPL */
+	unsigned int flags;
 };
 
 /* The verifier's words of the last gt_prog_load(). */
@@ -55,12 +56,16 @@ int gt_prog_load(const struct gt_prog *p);
 int gt_prog_zero(enum gt_slot slot, unsigned int abi);
 
 int gt_prog_info(int fd, struct bpf_prog_info *info);
+int gt_link_info(int fd, struct bpf_link_info *info);
 int gt_link_create(int prog, int target, unsigned int attach, unsigned int flags);
 int gt_link_update(int link, int prog, int old, unsigned int flags);
 int gt_link_detach(int link);
 int gt_map_create(unsigned int type, int key, int value, int max, unsigned int flags);
 
 /* ---- objects ---- */
+
+/* Without BTF a kernel runs what needs the ABI's types only: no kfuncs. */
+bool gt_has_btf(void);
 
 struct bpf_object;
 
@@ -76,6 +81,11 @@ struct gt_bpf {
 int gt_bpf_probe(struct gt_bpf *b);
 int gt_bpf_fifo(struct gt_bpf *b, struct gt_bpf *old);
 int gt_bpf_tree(struct gt_bpf *b, struct gt_bpf *old);
+int gt_bpf_kit(struct gt_bpf *b);
+
+/* Load program @name of bpf/@object.bpf.c for @slot; gt_log has what was said. */
+int gt_bpf_misuse(const char *object, const char *name, enum gt_slot slot);
+
 int gt_bpf_attach(struct gt_bpf *b, struct gt_enclave *e, enum gt_slot slot);
 void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
 void gt_bpf_close(struct gt_bpf *b);

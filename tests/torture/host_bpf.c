@@ -19,7 +19,8 @@ bool host_bpf_alone(struct gt_enclave *e)
 
 int host_bpf_start(struct gt_enclave *e, uint32_t n)
 {
-	int ret = n % 2 ? gt_bpf_fifo(&policy, NULL) : gt_bpf_tree(&policy, NULL);
+	int ret = n % 2 || !gt_has_btf() ? gt_bpf_fifo(&policy, NULL) :
+		gt_bpf_tree(&policy, NULL);
 
 	if (!ret)
 		ret = gt_file_put(e, "deliver_ticks", "1") < 0;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Programs that record what they see and do what a test tells them. */
+/*
+ * Programs that record what they see and do what a test tells them; with ABI_ONLY
+ * (probe_abi.bpf.c), without kfuncs.
+ */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <ghost/bpf.h>
@@ -55,6 +58,12 @@ static long get_comm(__s64 gtid)
 	return ret;
 }
 
+#ifdef ABI_ONLY
+static long call_kfunc(struct probe_call *c)
+{
+	return -1;
+}
+#else
 static long status_word(__s64 gtid)
 {
 	struct ghost_status_word sw;
@@ -63,6 +72,15 @@ static long status_word(__s64 gtid)
 	probe.sw = sw;
 	return ret;
 }
+
+static long call_kfunc(struct probe_call *c)
+{
+	if (c->op == PROBE_STATUS_WORD)
+		return status_word(c->arg[0]);
+	bpf_ghost_destroy_enclave(c->arg[0]);
+	return 0;
+}
+#endif
 
 static long call(struct probe_call *c)
 {
@@ -79,13 +97,8 @@ static long call(struct probe_call *c)
 		return get_affinity(c->arg[0], c->arg[1]);
 	case PROBE_GET_COMM:
 		return get_comm(c->arg[0]);
-	case PROBE_STATUS_WORD:
-		return status_word(c->arg[0]);
-	case PROBE_DESTROY:
-		bpf_ghost_destroy_enclave(c->arg[0]);
-		return 0;
 	default:
-		return -1;
+		return call_kfunc(c);
 	}
 }
 

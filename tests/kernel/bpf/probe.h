@@ -20,8 +20,8 @@ enum probe_op {
 	PROBE_SYNC_COMMIT,		/* probe.sync */
 	PROBE_GET_AFFINITY,		/* gtid, size 4 or PROBE_MASK */
 	PROBE_GET_COMM,			/* gtid */
-	PROBE_STATUS_WORD,		/* gtid */
-	PROBE_DESTROY,			/* code */
+	PROBE_STATUS_WORD,		/* gtid; needs BTF */
+	PROBE_DESTROY,			/* code; needs BTF */
 };
 
 /* Done by the GHOST_SCHED program of a CPU, once, when its agent is parked. */

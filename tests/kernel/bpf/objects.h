@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* Of the kernel's kfuncs, those that the programs here use; and a lock. */
+#ifndef OBJECTS_H
+#define OBJECTS_H
+
+#include <stdbool.h>
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <ghost/bpf.h>
+
+struct cpumask {
+	unsigned long bits[1];
+};
+
+struct bpf_cpumask {
+	struct cpumask cpumask;
+};
+
+extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
+extern void bpf_cpumask_release(struct bpf_cpumask *mask) __ksym;
+extern void bpf_cpumask_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
+extern void bpf_cpumask_clear_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
+extern bool bpf_cpumask_test_cpu(__u32 cpu, const struct cpumask *mask) __ksym;
+extern __u32 bpf_cpumask_first(const struct cpumask *mask) __ksym;
+extern __u32 bpf_cpumask_weight(const struct cpumask *mask) __ksym;
+
+extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
+extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
+extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
+
+extern void *bpf_obj_new_impl(__u64 type_id, void *meta) __ksym;
+extern void bpf_obj_drop_impl(void *obj, void *meta) __ksym;
+extern int bpf_list_push_back_impl(struct bpf_list_head *head,
+				   struct bpf_list_node *node, void *meta,
+				   __u64 off) __ksym;
+extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
+			       bool (*less)(struct bpf_rb_node *a,
+					    const struct bpf_rb_node *b),
+			       void *meta, __u64 off) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
+					     struct bpf_rb_node *node) __ksym;
+extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
+
+struct item {
+	struct bpf_list_node node;
+	__u64 value;
+};
+
+struct leaf {
+	struct bpf_rb_node node;
+	__u64 value;
+};
+
+#define ITEM_OF(ptr) \
+	((struct item *)((void *)(ptr) - __builtin_offsetof(struct item, node)))
+#define LEAF_OF(ptr) \
+	((struct leaf *)((void *)(ptr) - __builtin_offsetof(struct leaf, node)))
+#define NEW(type)	bpf_obj_new_impl(bpf_core_type_id_local(type), NULL)
+
+#define GUARDED(section) \
+	SEC(section) __attribute__((visibility("hidden"), aligned(8)))
+
+/* Each lock in a section with what it guards, so the verifier knows. */
+struct bpf_spin_lock list_lock GUARDED(".data.list");
+struct bpf_list_head list GUARDED(".data.list")
+	__attribute__((btf_decl_tag("contains:item:node")));
+struct bpf_spin_lock tree_lock GUARDED(".data.tree");
+struct bpf_rb_root root GUARDED(".data.tree")
+	__attribute__((btf_decl_tag("contains:leaf:node")));
+
+#endif /* OBJECTS_H */
