@@ -32,7 +32,7 @@ help:
 	@echo 'make clean      remove what was built; distclean: the kernel source, too'
 	@echo
 	@echo 'Each of them builds what it needs. Variables that may be set:'
-	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, kcsan'
+	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, distro ...'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
