@@ -33,7 +33,7 @@ help:
 	@echo
 	@echo 'Each of them builds what it needs. Variables that may be set:'
 	@echo '  VARIANT=NAME                    which kernel: default, lockdep, kasan, kcsan,'
-	@echo '                                  nobtf'
+	@echo '                                  distro, nobtf, plain'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
