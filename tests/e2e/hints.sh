@@ -51,7 +51,7 @@ stop_agent()
 }
 
 check "a policy that takes hints" \
-	start_agent all --cpus 1 --hints "$socket"
+	start_agent all --cpus "$cpu" --hints "$socket"
 check "two threads that say nothing share the CPU" shares 30 70
 check "two with hints have what they asked for" shares 80 100 "$socket"
 check "a hint about a thread of others" says "No such process" 1 \
@@ -65,7 +65,7 @@ check "hints were counted" counted all hints -ge 2
 check "and the one about others" counted all foreign -eq 1
 check "the socket has gone" [ ! -e "$socket" ]
 
-enclave=$(ghostctl create --cpus 1)
+enclave=$(ghostctl create --cpus "$cpu")
 check "joins an enclave" start_agent 1 --enclave "$enclave" --hints "$socket"
 check "a successor takes over" \
 	start_agent 2 --take-over "$enclave" --hints "$socket"
@@ -73,10 +73,10 @@ check "it takes hints, too" shares 80 100 "$socket"
 ghostctl destroy "$enclave"
 
 check "a policy without them" says "takes no --hints" 2 \
-	ghost-biff --cpus 1 --hints "$socket"
+	ghost-biff --cpus "$cpu" --hints "$socket"
 echo precious >"$tmp/file"
 check "a file is in the place of the socket" says "File exists" 1 \
-	ghost-eevdf-bpf --cpus 1 --hints "$tmp/file"
+	ghost-eevdf-bpf --cpus "$cpu" --hints "$tmp/file"
 check "it is there still" grep -q precious "$tmp/file"
 check "no kernel report" kernel_is_clean
 rm -rf /sys/fs/bpf/ghost

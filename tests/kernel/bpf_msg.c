@@ -425,7 +425,8 @@ static long exec_no_program(long arg)
 /* A task that calls exec is asked for while it runs; a file that cannot be run will do. */
 TEST_F(msg, select_rq_of_an_exec)
 {
-	struct gt_msg m;
+	struct gt_task *t = &self->t;
+	uint32_t before;
 	int cpu, fd;
 
 	fd = open(NO_PROGRAM, O_WRONLY | O_CREAT | O_TRUNC, 0755);
@@ -437,13 +438,18 @@ TEST_F(msg, select_rq_of_an_exec)
 	/* No choice, outside of the enclave, and inside. */
 	for (cpu = -1; cpu <= self->last; cpu++) {
 		self->p->choice = cpu;
-		self->p->select.sd_flag = 0;
-		self->t.ctl->result = 0;
-		gt_tell_call(&self->t, exec_no_program, 0);
-		ASSERT_EQ(0, gt_drive(&agents[1], 1, &self->t, MSG_TASK_BLOCKED, &m));
-		EXPECT_EQ(-ENOEXEC, self->t.ctl->result);
-		EXPECT_EQ(2, self->p->select.sd_flag) TH_LOG("choice %d", cpu);
-		EXPECT_EQ(self->t.gtid, self->p->select.gtid);
+		before = self->p->selected_for[2];
+		t->ctl->result = 0;
+		gt_tell_call(t, exec_no_program, 0);
+		/* It sleeps also while it is moved. */
+		ASSERT_TRUE(gt_wait_for((t->ctl->result &&
+					 gt_proc_state(t->pid) == 'S') ||
+					(gt_put_back(&agents[1], 1, t), false)))
+			TH_LOG("choice %d", cpu);
+		EXPECT_EQ(-ENOEXEC, t->ctl->result);
+		EXPECT_EQ(before + 1, self->p->selected_for[2])
+			TH_LOG("choice %d", cpu);
+		EXPECT_EQ(t->gtid, self->p->select.gtid);
 	}
 	unlink(NO_PROGRAM);
 }

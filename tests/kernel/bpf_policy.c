@@ -368,7 +368,9 @@ static pid_t start_owner(FIXTURE_DATA(policy) *self)
 	if (!pid) {
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		mlockall(MCL_CURRENT | MCL_FUTURE);
-		if (attach(self) || start_agents(self))
+		/* What is mapped of an enclave is not inherited. */
+		if (gt_enclave_attach(&self->e, self->e.id) || attach(self) ||
+		    start_agents(self))
 			_exit(1);
 		__atomic_store_n(state, 1, __ATOMIC_RELEASE);
 		for (;;)

@@ -157,6 +157,7 @@ int select_rq(struct bpf_ghost_select_rq *ctx)
 	probe.select = *ctx;
 	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
 	__sync_fetch_and_add(&probe.selected, 1);
+	__sync_fetch_and_add(&probe.selected_for[ctx->sd_flag & 15], 1);
 	return probe.choice;
 }
 

@@ -58,6 +58,7 @@ struct probe {
 	__u32 nested;			/* messages inside of a helper */
 
 	__u32 selected;
+	__u32 selected_for[16];		/* by sd_flag */
 	__s32 choice;
 	__u8 skip_ttwu_queue;
 	struct bpf_ghost_select_rq select;
