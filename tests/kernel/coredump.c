@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
+/*
+ * Core dumps: whoever dumps waits until each thread of the process is on its
+ * way out, and members need a CPU for that. A policy may dump core, too.
+ */
+#define _GNU_SOURCE
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "kselftest_harness.h"
+#include "gt.h"
+#include "gt_policy.h"
+
+#define load(p)		__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define store(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+
+#define PATTERN		"/proc/sys/kernel/core_pattern"
+#define FILTER		"/proc/self/coredump_filter"
+#define CORE		"/tmp/ghost-core"
+#define HANDLER		"/tmp/ghost-core-handler"
+#define GO		"/tmp/ghost-core-go"
+#define THREADS		3
+
+static struct gt_agent agent;
+
+/* Shared with a process of several threads, which crashes when it is told to. */
+static struct victim {
+	int by_leader, by_thread;
+	struct gt_task_ctl thread[THREADS];
+	pid_t tid[THREADS];
+} *victim;
+
+static void crash(void)
+{
+	*(volatile int *)NULL = 0;
+}
+
+/* The first crashes if it runs, the second one spins, the last one sleeps. */
+static void *victim_thread(void *arg)
+{
+	long i = (long)arg;
+
+	store(&victim->tid[i], gettid());
+	while (i < THREADS - 1) {
+		__atomic_add_fetch(&victim->thread[i].count, 1, __ATOMIC_RELAXED);
+		if (!i && load(&victim->by_thread))
+			crash();
+	}
+	for (;;)
+		pause();
+	return NULL;
+}
+
+static void victim_main(void)
+{
+	pthread_t thread;
+	long i;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	gt_pin(0, -1);
+	for (i = 0; i < THREADS; i++)
+		if (pthread_create(&thread, NULL, victim_thread, (void *)i))
+			_exit(1);
+	while (!load(&victim->by_leader))
+		gt_sleep_ms(1);
+	crash();
+}
+
+FIXTURE(dump) {
+	struct gt_enclave e;
+	char pattern[128];		/* as it was */
+	struct gt_task t[THREADS];
+	pid_t pid, host;
+	struct gt_task other;
+};
+
+/* Where cores go: to a file, to a program, to one that takes its time. */
+FIXTURE_VARIANT(dump) {
+	const char *pattern, *handler;
+};
+
+#define SHELL	"#!/bin/busybox sh\nPATH=/bin\n"
+
+FIXTURE_VARIANT_ADD(dump, file) {
+	.pattern = CORE,
+};
+
+FIXTURE_VARIANT_ADD(dump, pipe) {
+	.pattern = "|" HANDLER, .handler = SHELL "busybox cat >" CORE "\n",
+};
+
+FIXTURE_VARIANT_ADD(dump, slow) {
+	.pattern = "|" HANDLER, .handler = SHELL
+		"until [ -e " GO " ]; do busybox sleep 0.1; done\n"
+		"busybox cat >" CORE "\n",
+};
+
+static bool slow(const char *handler)
+{
+	return handler && strstr(handler, GO);
+}
+
+static int make_file(const char *path, const char *text)
+{
+	int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0755);
+	int ret = fd < 0 ? -errno : gt_put(fd, text);
+
+	close(fd);
+	return ret;
+}
+
+FIXTURE_SETUP(dump)
+{
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+
+	/* Restored even if the rest is not done. */
+	if (gt_read_file(PATTERN, self->pattern, sizeof(self->pattern)) < 0 ||
+	    access(FILTER, F_OK))
+		SKIP(return, "needs CONFIG_COREDUMP and CONFIG_ELF_CORE");
+	unlink(CORE);
+	unlink(GO);
+	if (variant->handler)
+		ASSERT_LT(0, make_file(HANDLER, variant->handler));
+	ASSERT_LT(0, gt_write_file(PATTERN, variant->pattern));
+	/* All kinds of mappings, those of an enclave among them. */
+	ASSERT_LT(0, gt_write_file(FILTER, "0x7f"));
+	ASSERT_EQ(0, setrlimit(RLIMIT_CORE, &unlimited));
+	victim = mmap(NULL, sizeof(*victim), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, (void *)victim);
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+}
+
+FIXTURE_TEARDOWN(dump)
+{
+	make_file(GO, "");
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	if (self->host > 0) {
+		kill(self->host, SIGKILL);
+		waitpid(self->host, NULL, 0);
+	}
+	if (self->pid > 0) {
+		kill(self->pid, SIGKILL);
+		waitpid(self->pid, NULL, 0);
+	}
+	gt_task_end(&self->other);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_enclave_close(&self->e);
+	gt_write_file(PATTERN, self->pattern);
+	unlink(CORE);
+	unlink(HANDLER);
+	unlink(GO);
+}
+
+/* ---- members of the process that dumps ---- */
+
+/* Starts it; its threads become members, but not the leader. */
+static bool start_members(FIXTURE_DATA(dump) *self)
+{
+	int i;
+
+	self->pid = fork();
+	if (!self->pid) {
+		victim_main();
+		_exit(1);
+	}
+	for (i = 0; i < THREADS; i++) {
+		if (!gt_wait_for(load(&victim->tid[i])))
+			return false;
+		self->t[i] = (struct gt_task){
+			.pid = victim->tid[i], .ctl = &victim->thread[i],
+			.gtid = gt_gtid_of(victim->tid[i]),
+		};
+		if (i == THREADS - 1 && !gt_asleep(&self->t[i]))
+			return false;
+		if (gt_join(&self->e, victim->tid[i]))
+			return false;
+	}
+	return true;
+}
+
+/* One runs, one waits and was never picked, one sleeps. */
+#define START_IN_ALL_STATES() do {					\
+	int __i;							\
+									\
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));		\
+	ASSERT_TRUE(start_members(self));				\
+	for (__i = 0; __i < THREADS; __i++)				\
+		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t[__i].gtid, \
+					  MSG_TASK_NEW, NULL));		\
+	ASSERT_EQ(GHOST_TXN_COMPLETE,					\
+		  gt_schedule(&agent, 1, &self->t[0], 0));		\
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t[0]));			\
+	ASSERT_TRUE(gt_stands(&self->t[1]));				\
+} while (0)
+
+/* Does everybody get a CPU in turn until the process is gone? */
+static bool driven_to_its_end(FIXTURE_DATA(dump) *self, int *status)
+{
+	pid_t pid = 0;
+
+	gt_wait_for(({
+		int i;
+
+		for (i = 0; i < THREADS; i++)
+			gt_put_back(&agent, 1, &self->t[i]);
+		pid = waitpid(self->pid, status, WNOHANG);
+	}));
+	if (pid == self->pid)
+		self->pid = 0;
+	return pid > 0;
+}
+
+static bool ended(FIXTURE_DATA(dump) *self, int *status)
+{
+	if (!gt_wait_for(waitpid(self->pid, status, WNOHANG) == self->pid))
+		return false;
+	self->pid = 0;
+	return true;
+}
+
+static bool core_is_there(void)
+{
+	char head[SELFMAG + 1];
+	struct stat st;
+
+	return gt_wait_for(gt_read_file(CORE, head, sizeof(head)) == SELFMAG &&
+			   !memcmp(head, ELFMAG, SELFMAG) &&
+			   !stat(CORE, &st) && st.st_size > 8192);
+}
+
+#define EXPECT_CORE(status) do {					\
+	EXPECT_EQ(SIGSEGV | 0x80, (status) & 0xff);			\
+	EXPECT_TRUE(core_is_there());					\
+} while (0)
+
+/* The others are brought to their end before anything is written. */
+TEST_F(dump, waits_for_the_policy)
+{
+	int i, status = 0;
+
+	if (slow(variant->handler))
+		return;
+	START_IN_ALL_STATES();
+	store(&victim->by_leader, 1);
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t[2].gtid, MSG_TASK_WAKEUP, NULL));
+	EXPECT_TRUE(gt_wait_for(gt_proc_state(self->pid) == 'D'));
+	EXPECT_TRUE(gt_stands(&self->t[1]));
+	EXPECT_EQ('D', gt_proc_state(self->pid));
+	EXPECT_NE(0, access(CORE, F_OK));
+	ASSERT_TRUE(driven_to_its_end(self, &status));
+	EXPECT_CORE(status);
+	for (i = 0; i < THREADS; i++)
+		EXPECT_EQ(0, gt_next_type(&self->e.q, self->t[i].gtid,
+					  MSG_TASK_DEAD, NULL));
+}
+
+/* A member that dumps is blocked as long as it waits for the others. */
+TEST_F(dump, by_a_member)
+{
+	int i, status = 0;
+
+	if (slow(variant->handler))
+		return;
+	START_IN_ALL_STATES();
+	store(&victim->by_thread, 1);
+	EXPECT_EQ(0, gt_drive(&agent, 1, &self->t[0], MSG_TASK_BLOCKED, NULL));
+	ASSERT_TRUE(driven_to_its_end(self, &status));
+	EXPECT_CORE(status);
+	for (i = 0; i < THREADS; i++)
+		EXPECT_EQ(0, gt_next_type(&self->e.q, self->t[i].gtid,
+					  MSG_TASK_DEAD, NULL));
+}
+
+/* A policy that does not run them holds the dump up, but not beyond its limit. */
+TEST_F(dump, limit_strikes)
+{
+	int status = 0;
+
+	if (slow(variant->handler))
+		return;
+	START_IN_ALL_STATES();
+	store(&victim->by_leader, 1);
+	EXPECT_TRUE(gt_wait_for(gt_proc_state(self->pid) == 'D'));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	EXPECT_TRUE(gt_gone(&self->e));
+	ASSERT_TRUE(ended(self, &status));
+	EXPECT_CORE(status);
+}
+
+TEST_F(dump, without_an_agent)
+{
+	int i, status = 0;
+
+	if (slow(variant->handler))
+		return;
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	ASSERT_TRUE(start_members(self));
+	ASSERT_TRUE(gt_spins(&self->t[0]));
+	store(&victim->by_thread, 1);
+	ASSERT_TRUE(ended(self, &status));
+	EXPECT_CORE(status);
+	for (i = 0; i < THREADS; i++)
+		EXPECT_EQ(0, gt_next_type(&self->e.q, self->t[i].gtid,
+					  MSG_TASK_DEAD, NULL));
+}
+
+TEST_F(dump, under_a_policy)
+{
+	int status = 0;
+
+	if (slow(variant->handler))
+		return;
+	self->host = gt_host_start(&self->e, 1, gt_schedule_all, NULL);
+	ASSERT_LT(0, self->host);
+	ASSERT_TRUE(start_members(self));
+	ASSERT_TRUE(gt_spins(&self->t[0]));
+	store(&victim->by_thread, 1);
+	ASSERT_TRUE(ended(self, &status));
+	EXPECT_CORE(status);
+}
+
+/* ---- the process of an agent dumps ---- */
+
+static long spin_for_ever(struct gt_agent *a, void *unused)
+{
+	for (;;)
+		;
+	return 0;
+}
+
+/* A member that waits, and an agent that will never look at it. */
+#define START_HOST(fn) do {						\
+	ASSERT_EQ(0, gt_task_start(&self->other));			\
+	self->host = gt_host_start(&self->e, 1, fn, NULL);		\
+	ASSERT_LT(0, self->host);					\
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->other, NULL));	\
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->other, NULL));	\
+	ASSERT_TRUE(gt_stands(&self->other));				\
+} while (0)
+
+/* As it does after any other end of the agent; a slow dump changes nothing. */
+TEST_F(dump, of_a_parked_agent)
+{
+	int status;
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	START_HOST(NULL);
+	ASSERT_EQ(0, kill(self->host, SIGSEGV));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+				  MSG_TASK_BLOCKED, NULL));
+	EXPECT_TRUE(gt_spins(&self->other));
+	ASSERT_LE(0, make_file(GO, ""));
+	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
+	self->host = 0;
+	EXPECT_CORE(status);
+	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->other.gtid, GT_QUIET_MS, NULL));
+}
+
+TEST_F(dump, of_a_running_agent)
+{
+	int status;
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	START_HOST(spin_for_ever);
+	ASSERT_EQ(0, kill(self->host, SIGSEGV));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+				  MSG_TASK_BLOCKED, NULL));
+	EXPECT_TRUE(gt_spins(&self->other));
+	ASSERT_LE(0, make_file(GO, ""));
+	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
+	self->host = 0;
+	EXPECT_CORE(status);
+}
+
+static long crash_in_agent(struct gt_agent *a, void *unused)
+{
+	while (!load(&victim->by_thread))
+		;
+	crash();
+	return 0;
+}
+
+/* It writes the core itself. */
+TEST_F(dump, by_an_agent)
+{
+	int status;
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	START_HOST(crash_in_agent);
+	store(&victim->by_thread, 1);
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+				  MSG_TASK_BLOCKED, NULL));
+	EXPECT_TRUE(gt_spins(&self->other));
+	ASSERT_LE(0, make_file(GO, ""));
+	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
+	self->host = 0;
+	EXPECT_CORE(status);
+}
+
+/* Without fallback the limit ends the enclave, and the dump with it. */
+TEST_F(dump, of_an_agent_is_cut_short)
+{
+	int status;
+
+	if (!slow(variant->handler))
+		return;
+	START_HOST(NULL);
+	ASSERT_EQ(0, kill(self->host, SIGSEGV));
+	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
+	EXPECT_TRUE(gt_gone(&self->e));
+	EXPECT_TRUE(gt_spins(&self->other));
+	EXPECT_EQ(SCHED_OTHER, gt_policy(self->other.pid));
+	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
+	self->host = 0;
+}
+
+TEST_HARNESS_MAIN
