@@ -79,39 +79,15 @@ static void victim_main(void)
 	crash();
 }
 
-FIXTURE(dump) {
-	struct gt_enclave e;
-	char pattern[128];		/* as it was */
-	struct gt_task t[THREADS];
-	pid_t pid, host;
-	struct gt_task other;
-};
-
-/* Where cores go: to a file, to a program, to one that takes its time. */
-FIXTURE_VARIANT(dump) {
-	const char *pattern, *handler;
-};
-
+/* Where cores go: to a file, to a program, to one that waits for a file first. */
 #define SHELL	"#!/bin/busybox sh\nPATH=/bin\n"
 
-FIXTURE_VARIANT_ADD(dump, file) {
-	.pattern = CORE,
-};
+static const char to_file[] = "", to_pipe[] = SHELL "busybox cat >" CORE "\n",
+	to_slow_pipe[] = SHELL
+	"until [ -e " GO " ]; do busybox sleep 0.1; done\n"
+	"busybox cat >" CORE "\n";
 
-FIXTURE_VARIANT_ADD(dump, pipe) {
-	.pattern = "|" HANDLER, .handler = SHELL "busybox cat >" CORE "\n",
-};
-
-FIXTURE_VARIANT_ADD(dump, slow) {
-	.pattern = "|" HANDLER, .handler = SHELL
-		"until [ -e " GO " ]; do busybox sleep 0.1; done\n"
-		"busybox cat >" CORE "\n",
-};
-
-static bool slow(const char *handler)
-{
-	return handler && strstr(handler, GO);
-}
+static char old_pattern[128];
 
 static int make_file(const char *path, const char *text)
 {
@@ -122,56 +98,101 @@ static int make_file(const char *path, const char *text)
 	return ret;
 }
 
-FIXTURE_SETUP(dump)
+static bool can_dump(void)
 {
-	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
-
-	/* Restored even if the rest is not done. */
-	if (gt_read_file(PATTERN, self->pattern, sizeof(self->pattern)) < 0 ||
-	    access(FILTER, F_OK))
-		SKIP(return, "needs CONFIG_COREDUMP and CONFIG_ELF_CORE");
-	unlink(CORE);
-	unlink(GO);
-	if (variant->handler)
-		ASSERT_LT(0, make_file(HANDLER, variant->handler));
-	ASSERT_LT(0, gt_write_file(PATTERN, variant->pattern));
-	/* All kinds of mappings, those of an enclave among them. */
-	ASSERT_LT(0, gt_write_file(FILTER, "0x7f"));
-	ASSERT_EQ(0, setrlimit(RLIMIT_CORE, &unlimited));
-	victim = mmap(NULL, sizeof(*victim), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ASSERT_NE(MAP_FAILED, (void *)victim);
-	ASSERT_EQ(0, gt_begin());
-	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
-		TH_LOG("enclave: %s", self->e.step);
+	return gt_read_file(PATTERN, old_pattern, sizeof(old_pattern)) > 0 &&
+		!access(FILTER, F_OK);
 }
 
-FIXTURE_TEARDOWN(dump)
+static int begin_dumps(const char *handler)
 {
-	make_file(GO, "");
-	gt_agent_stop(&agent);
-	gt_destroy(&self->e);
-	if (self->host > 0) {
-		kill(self->host, SIGKILL);
-		waitpid(self->host, NULL, 0);
-	}
-	if (self->pid > 0) {
-		kill(self->pid, SIGKILL);
-		waitpid(self->pid, NULL, 0);
-	}
-	gt_task_end(&self->other);
-	EXPECT_EQ(0, self->e.q.gaps);
-	gt_enclave_close(&self->e);
-	gt_write_file(PATTERN, self->pattern);
+	struct rlimit unlimited = { RLIM_INFINITY, RLIM_INFINITY };
+	int ret;
+
+	unlink(CORE);
+	unlink(GO);
+	ret = make_file(HANDLER, handler);
+	if (ret >= 0)
+		ret = gt_write_file(PATTERN, *handler ? "|" HANDLER : CORE);
+	/* All kinds of mappings, those of an enclave among them. */
+	if (ret >= 0)
+		ret = gt_write_file(FILTER, "0x7f");
+	if (ret >= 0 && setrlimit(RLIMIT_CORE, &unlimited))
+		ret = -errno;
+	victim = mmap(NULL, sizeof(*victim), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return victim == MAP_FAILED ? -errno : ret;
+}
+
+static void end_dumps(void)
+{
+	gt_write_file(PATTERN, old_pattern);
 	unlink(CORE);
 	unlink(HANDLER);
 	unlink(GO);
 }
 
+static bool core_is_there(void)
+{
+	char head[SELFMAG + 1];
+	struct stat st;
+
+	return gt_wait_for(gt_read_file(CORE, head, sizeof(head)) == SELFMAG &&
+			   !memcmp(head, ELFMAG, SELFMAG) &&
+			   !stat(CORE, &st) && st.st_size > 8192);
+}
+
+#define EXPECT_CORE(status) do {					\
+	EXPECT_EQ(SIGSEGV | 0x80, (status) & 0xff);			\
+	EXPECT_TRUE(core_is_there());					\
+} while (0)
+
 /* ---- members of the process that dumps ---- */
 
+FIXTURE(members) {
+	struct gt_enclave e;
+	struct gt_task t[THREADS];
+	pid_t pid, host;
+};
+
+FIXTURE_VARIANT(members) {
+	const char *handler;
+};
+
+FIXTURE_VARIANT_ADD(members, to_a_file) { .handler = to_file };
+FIXTURE_VARIANT_ADD(members, through_a_pipe) { .handler = to_pipe };
+
+FIXTURE_SETUP(members)
+{
+	if (!can_dump())
+		SKIP(return, "needs CONFIG_COREDUMP and CONFIG_ELF_CORE");
+	ASSERT_LE(0, begin_dumps(variant->handler));
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+}
+
+static void end_process(pid_t pid)
+{
+	if (pid <= 0)
+		return;
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+FIXTURE_TEARDOWN(members)
+{
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	end_process(self->host);
+	end_process(self->pid);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_enclave_close(&self->e);
+	end_dumps();
+}
+
 /* Starts it; its threads become members, but not the leader. */
-static bool start_members(FIXTURE_DATA(dump) *self)
+static bool start_members(FIXTURE_DATA(members) *self)
 {
 	int i;
 
@@ -211,7 +232,7 @@ static bool start_members(FIXTURE_DATA(dump) *self)
 } while (0)
 
 /* Does everybody get a CPU in turn until the process is gone? */
-static bool driven_to_its_end(FIXTURE_DATA(dump) *self, int *status)
+static bool driven_to_its_end(FIXTURE_DATA(members) *self, int *status)
 {
 	pid_t pid = 0;
 
@@ -227,7 +248,7 @@ static bool driven_to_its_end(FIXTURE_DATA(dump) *self, int *status)
 	return pid > 0;
 }
 
-static bool ended(FIXTURE_DATA(dump) *self, int *status)
+static bool ended(FIXTURE_DATA(members) *self, int *status)
 {
 	if (!gt_wait_for(waitpid(self->pid, status, WNOHANG) == self->pid))
 		return false;
@@ -235,28 +256,11 @@ static bool ended(FIXTURE_DATA(dump) *self, int *status)
 	return true;
 }
 
-static bool core_is_there(void)
-{
-	char head[SELFMAG + 1];
-	struct stat st;
-
-	return gt_wait_for(gt_read_file(CORE, head, sizeof(head)) == SELFMAG &&
-			   !memcmp(head, ELFMAG, SELFMAG) &&
-			   !stat(CORE, &st) && st.st_size > 8192);
-}
-
-#define EXPECT_CORE(status) do {					\
-	EXPECT_EQ(SIGSEGV | 0x80, (status) & 0xff);			\
-	EXPECT_TRUE(core_is_there());					\
-} while (0)
-
 /* The others are brought to their end before anything is written. */
-TEST_F(dump, waits_for_the_policy)
+TEST_F(members, waits_for_the_policy)
 {
 	int i, status = 0;
 
-	if (slow(variant->handler))
-		return;
 	START_IN_ALL_STATES();
 	store(&victim->by_leader, 1);
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t[2].gtid, MSG_TASK_WAKEUP, NULL));
@@ -272,12 +276,10 @@ TEST_F(dump, waits_for_the_policy)
 }
 
 /* A member that dumps is blocked as long as it waits for the others. */
-TEST_F(dump, by_a_member)
+TEST_F(members, by_a_member)
 {
 	int i, status = 0;
 
-	if (slow(variant->handler))
-		return;
 	START_IN_ALL_STATES();
 	store(&victim->by_thread, 1);
 	EXPECT_EQ(0, gt_drive(&agent, 1, &self->t[0], MSG_TASK_BLOCKED, NULL));
@@ -289,12 +291,10 @@ TEST_F(dump, by_a_member)
 }
 
 /* A policy that does not run them holds the dump up, but not beyond its limit. */
-TEST_F(dump, limit_strikes)
+TEST_F(members, limit_strikes)
 {
 	int status = 0;
 
-	if (slow(variant->handler))
-		return;
 	START_IN_ALL_STATES();
 	store(&victim->by_leader, 1);
 	EXPECT_TRUE(gt_wait_for(gt_proc_state(self->pid) == 'D'));
@@ -304,12 +304,10 @@ TEST_F(dump, limit_strikes)
 	EXPECT_CORE(status);
 }
 
-TEST_F(dump, without_an_agent)
+TEST_F(members, without_an_agent)
 {
 	int i, status = 0;
 
-	if (slow(variant->handler))
-		return;
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	ASSERT_TRUE(start_members(self));
 	ASSERT_TRUE(gt_spins(&self->t[0]));
@@ -321,13 +319,11 @@ TEST_F(dump, without_an_agent)
 					  MSG_TASK_DEAD, NULL));
 }
 
-TEST_F(dump, under_a_policy)
+TEST_F(members, under_a_policy)
 {
 	int status = 0;
 
-	if (slow(variant->handler))
-		return;
-	self->host = gt_host_start(&self->e, 1, gt_schedule_all, NULL);
+	self->host = gt_policy_start(&self->e, 1);
 	ASSERT_LT(0, self->host);
 	ASSERT_TRUE(start_members(self));
 	ASSERT_TRUE(gt_spins(&self->t[0]));
@@ -338,6 +334,42 @@ TEST_F(dump, under_a_policy)
 
 /* ---- the process of an agent dumps ---- */
 
+FIXTURE(agents) {
+	struct gt_enclave e;
+	struct gt_task t;
+	pid_t host;
+};
+
+FIXTURE_VARIANT(agents) {
+	const char *handler;
+};
+
+FIXTURE_VARIANT_ADD(agents, to_a_file) { .handler = to_file };
+FIXTURE_VARIANT_ADD(agents, through_a_pipe) { .handler = to_pipe };
+FIXTURE_VARIANT_ADD(agents, through_a_slow_pipe) { .handler = to_slow_pipe };
+
+FIXTURE_SETUP(agents)
+{
+	if (!can_dump())
+		SKIP(return, "needs CONFIG_COREDUMP and CONFIG_ELF_CORE");
+	ASSERT_LE(0, begin_dumps(variant->handler));
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+}
+
+FIXTURE_TEARDOWN(agents)
+{
+	make_file(GO, "");
+	gt_destroy(&self->e);
+	end_process(self->host);
+	gt_task_end(&self->t);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_enclave_close(&self->e);
+	end_dumps();
+}
+
 static long spin_for_ever(struct gt_agent *a, void *unused)
 {
 	for (;;)
@@ -347,42 +379,41 @@ static long spin_for_ever(struct gt_agent *a, void *unused)
 
 /* A member that waits, and an agent that will never look at it. */
 #define START_HOST(fn) do {						\
-	ASSERT_EQ(0, gt_task_start(&self->other));			\
 	self->host = gt_host_start(&self->e, 1, fn, NULL);		\
 	ASSERT_LT(0, self->host);					\
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->other, NULL));	\
-	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->other, NULL));	\
-	ASSERT_TRUE(gt_stands(&self->other));				\
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));	\
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));	\
+	ASSERT_TRUE(gt_stands(&self->t));				\
 } while (0)
 
 /* As it does after any other end of the agent; a slow dump changes nothing. */
-TEST_F(dump, of_a_parked_agent)
+TEST_F(agents, parked)
 {
 	int status;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	START_HOST(NULL);
 	ASSERT_EQ(0, kill(self->host, SIGSEGV));
-	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_BLOCKED, NULL));
-	EXPECT_TRUE(gt_spins(&self->other));
+	EXPECT_TRUE(gt_spins(&self->t));
 	ASSERT_LE(0, make_file(GO, ""));
 	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
 	self->host = 0;
 	EXPECT_CORE(status);
-	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->other.gtid, GT_QUIET_MS, NULL));
+	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->t.gtid, GT_QUIET_MS, NULL));
 }
 
-TEST_F(dump, of_a_running_agent)
+TEST_F(agents, running)
 {
 	int status;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	START_HOST(spin_for_ever);
 	ASSERT_EQ(0, kill(self->host, SIGSEGV));
-	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_BLOCKED, NULL));
-	EXPECT_TRUE(gt_spins(&self->other));
+	EXPECT_TRUE(gt_spins(&self->t));
 	ASSERT_LE(0, make_file(GO, ""));
 	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
 	self->host = 0;
@@ -398,35 +429,33 @@ static long crash_in_agent(struct gt_agent *a, void *unused)
 }
 
 /* It writes the core itself. */
-TEST_F(dump, by_an_agent)
+TEST_F(agents, writes_it_itself)
 {
 	int status;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	START_HOST(crash_in_agent);
 	store(&victim->by_thread, 1);
-	EXPECT_EQ(0, gt_next_type(&self->e.q, self->other.gtid,
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 				  MSG_TASK_BLOCKED, NULL));
-	EXPECT_TRUE(gt_spins(&self->other));
+	EXPECT_TRUE(gt_spins(&self->t));
 	ASSERT_LE(0, make_file(GO, ""));
 	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
 	self->host = 0;
 	EXPECT_CORE(status);
 }
 
-/* Without fallback the limit ends the enclave, and the dump with it. */
-TEST_F(dump, of_an_agent_is_cut_short)
+/* Without fallback the limit ends the enclave, and a dump that is not done. */
+TEST_F(agents, limit_strikes)
 {
 	int status;
 
-	if (!slow(variant->handler))
-		return;
 	START_HOST(NULL);
 	ASSERT_EQ(0, kill(self->host, SIGSEGV));
 	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
 	EXPECT_TRUE(gt_gone(&self->e));
-	EXPECT_TRUE(gt_spins(&self->other));
-	EXPECT_EQ(SCHED_OTHER, gt_policy(self->other.pid));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(SCHED_OTHER, gt_policy(self->t.pid));
 	ASSERT_EQ(self->host, waitpid(self->host, &status, 0));
 	self->host = 0;
 }

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* The minimal policy: a table of tasks, and whoever is runnable gets the CPU. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
 
 #include "gt_policy.h"
 
@@ -96,7 +99,7 @@ static struct ghost_status_word *next_runnable(struct policy *p)
 	return NULL;
 }
 
-long gt_schedule_all(struct gt_agent *a, void *unused)
+long gt_schedule_all(struct gt_agent *a, void *adopted)
 {
 	static struct policy p;
 	struct ghost_ioc_run run = { .run_cpu = a->cpu };
@@ -106,6 +109,8 @@ long gt_schedule_all(struct gt_agent *a, void *unused)
 	memset(&p, 0, sizeof(p));
 	p.a = a;
 	ret = adopt(a);
+	if (adopted && !ret)
+		__atomic_store_n((uint32_t *)adopted, 1, __ATOMIC_RELEASE);
 	while (!ret || ret == -ESTALE) {
 		run.agent_barrier = gt_barrier(a->sw);
 		take_messages(&p);
@@ -125,4 +130,23 @@ long gt_schedule_all(struct gt_agent *a, void *unused)
 		}
 	}
 	return ret;
+}
+
+pid_t gt_policy_start(struct gt_enclave *e, int cpu)
+{
+	uint32_t *adopted;
+	pid_t pid;
+
+	adopted = mmap(NULL, sizeof(*adopted), PROT_READ | PROT_WRITE,
+		       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (adopted == MAP_FAILED)
+		return -errno;
+	pid = gt_host_start(e, cpu, gt_schedule_all, adopted);
+	if (pid > 0 && !gt_wait_for(__atomic_load_n(adopted, __ATOMIC_ACQUIRE))) {
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		pid = -ETIMEDOUT;
+	}
+	munmap(adopted, sizeof(*adopted));
+	return pid;
 }

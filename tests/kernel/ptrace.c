@@ -228,43 +228,21 @@ TEST_F(member, stops_when_the_policy_runs_it)
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
-/* Who goes on before it could stop has not stopped. */
-TEST_F(member, detached_before_it_ran)
+/* The old way, by SIGSTOP; the tracer has to wait for it. */
+TEST_F(member, attached)
 {
-	if (variant->state == RUNNING)
-		return;
 	ASSERT_EQ(0, trace(PTRACE_ATTACH, self->t.pid, 0, 0));
 	if (variant->state == ASLEEP)
 		EXPECT_NEXT(MSG_TASK_WAKEUP);
-	EXPECT_NO_MORE();
-	EXPECT_EQ(-ESRCH, trace(PTRACE_DETACH, self->t.pid, 0, 0));
+	if (variant->state != RUNNING) {
+		EXPECT_NO_MORE();
+		EXPECT_EQ(-ESRCH, trace(PTRACE_DETACH, self->t.pid, 0, 0));
+	}
 	ASSERT_EQ(SIGSTOP << 8 | 0x7f, driven(&self->t));
 	EXPECT_NEXT(MSG_TASK_BLOCKED);
 	EXPECT_TRACED();
 	EXPECT_EQ(0, trace(PTRACE_DETACH, self->t.pid, 0, 0));
 	EXPECT_NEXT(MSG_TASK_WAKEUP);
-}
-
-/* Traced but not stopped it blocks and wakes as ever. */
-TEST_F(member, blocks_and_wakes)
-{
-	ASSERT_EQ(0, trace(PTRACE_SEIZE, self->t.pid, 0, 0));
-	EXPECT_NO_MORE();
-	if (variant->state != ASLEEP)
-		return;
-	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
-	/* A signal stops it on its way, and the tracer lets it through. */
-	ASSERT_EQ(0, kill(self->t.pid, SIGURG));
-	ASSERT_EQ(SIGURG << 8 | 0x7f, driven(&self->t));
-	EXPECT_NEXT(MSG_TASK_BLOCKED);
-	EXPECT_TRACED();
-	ASSERT_EQ(0, trace(PTRACE_CONT, self->t.pid, 0, SIGURG));
-	EXPECT_NEXT(MSG_TASK_WAKEUP);
-	gt_tell(&self->t, GT_BLOCK);
-	EXPECT_EQ(0, gt_drive(&agent, 1, &self->t, MSG_TASK_BLOCKED, NULL));
-	EXPECT_TRUE(gt_asleep(&self->t));
 }
 
 /* The end of the tracer lets the task go on. */
@@ -298,7 +276,51 @@ TEST_F(member, killed_while_stopped)
 	EXPECT_EQ(0, gt_drive(&agent, 1, &self->t, MSG_TASK_DEAD, NULL));
 }
 
-/* ---- over an exec ---- */
+/* ---- a member that sleeps at first ---- */
+
+FIXTURE(sleeper) {
+	struct gt_enclave e;
+	struct gt_task t;
+};
+
+FIXTURE_SETUP(sleeper)
+{
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+}
+
+FIXTURE_TEARDOWN(sleeper)
+{
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	gt_task_end(&self->t);
+	EXPECT_EQ(0, self->e.q.gaps);
+	gt_enclave_close(&self->e);
+}
+
+/* Traced but not stopped it blocks and wakes as ever. */
+TEST_F(sleeper, blocks_and_wakes)
+{
+	ASSERT_EQ(0, trace(PTRACE_SEIZE, self->t.pid, 0, 0));
+	EXPECT_NO_MORE();
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
+	/* A signal stops it on its way, and the tracer lets it through. */
+	ASSERT_EQ(0, kill(self->t.pid, SIGURG));
+	ASSERT_EQ(SIGURG << 8 | 0x7f, driven(&self->t));
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRACED();
+	ASSERT_EQ(0, trace(PTRACE_CONT, self->t.pid, 0, SIGURG));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	gt_tell(&self->t, GT_BLOCK);
+	EXPECT_EQ(0, gt_drive(&agent, 1, &self->t, MSG_TASK_BLOCKED, NULL));
+	EXPECT_TRUE(gt_asleep(&self->t));
+}
 
 #define EXEC_CHILD	"--exec-child"
 
@@ -317,13 +339,11 @@ static long do_exec(long unused)
 	return -errno;
 }
 
-TEST_F(member, syscalls_are_traced_over_an_exec)
+TEST_F(sleeper, syscalls_are_traced_over_an_exec)
 {
 	int status, calls = 0, execs = 0, others = 0;
 	pid_t pid = self->t.pid;
 
-	if (variant->state != ASLEEP)
-		return;
 	ASSERT_EQ(0, trace(PTRACE_SEIZE, pid, 0,
 			   PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC));
 	ASSERT_EQ(0, trace(PTRACE_INTERRUPT, pid, 0, 0));
@@ -368,9 +388,11 @@ FIXTURE_SETUP(of_agent)
 FIXTURE_TEARDOWN(of_agent)
 {
 	gt_destroy(&self->e);
+	/* A tracee is its tracer's to bury, before the process is gone. */
 	if (self->host > 0) {
 		kill(self->host, SIGKILL);
-		waitpid(self->host, NULL, 0);
+		gt_wait_for((news(self->tid),
+			     waitpid(self->host, NULL, WNOHANG) == self->host));
 	}
 	gt_task_end(&self->t);
 	EXPECT_EQ(0, self->e.q.gaps);
@@ -395,8 +417,8 @@ static pid_t other_thread(pid_t pid)
 	return tid;
 }
 
-#define START_HOST(fn) do {						\
-	self->host = gt_host_start(&self->e, 1, fn, NULL);		\
+#define START_HOST(start) do {						\
+	self->host = start;						\
 	ASSERT_LT(0, self->host);					\
 	self->tid = other_thread(self->host);				\
 	ASSERT_LT(0, self->tid);					\
@@ -407,7 +429,7 @@ TEST_F(of_agent, stopped_it_is_unable_to_run)
 	int status = 0;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
-	START_HOST(NULL);
+	START_HOST(gt_host_start(&self->e, 1, NULL, NULL));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, trace(PTRACE_SEIZE, self->tid, 0, 0));
@@ -428,7 +450,7 @@ TEST_F(of_agent, tracer_is_killed)
 	pid_t tracer;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
-	START_HOST(NULL);
+	START_HOST(gt_host_start(&self->e, 1, NULL, NULL));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	tracer = tracer_start(self->tid, NULL);
@@ -446,7 +468,7 @@ TEST_F(of_agent, limit_strikes)
 	pid_t tracer;
 	int status;
 
-	START_HOST(NULL);
+	START_HOST(gt_host_start(&self->e, 1, NULL, NULL));
 	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	tracer = tracer_start(self->tid, NULL);
@@ -467,7 +489,7 @@ TEST_F(of_agent, steps)
 	int i, status = 0;
 
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
-	START_HOST(gt_schedule_all);
+	START_HOST(gt_policy_start(&self->e, 1));
 	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->t));
