@@ -338,8 +338,12 @@ TEST_F_TIMEOUT(members, under_a_policy, 60)
 	self->host = gt_policy_start(&self->e, 1);
 	ASSERT_LT(0, self->host);
 	ASSERT_TRUE(start_members(self));
-	ASSERT_TRUE(gt_spins(&self->t[0]));
-	store(&victim->by_thread, 1);
+	/* It gives the CPU to one of the spinners, for good. */
+	ASSERT_TRUE(gt_wait_for(gt_flags(gt_sw(&self->e, self->t[0].gtid)) &
+				GHOST_SW_TASK_ONCPU ||
+				gt_flags(gt_sw(&self->e, self->t[1].gtid)) &
+				GHOST_SW_TASK_ONCPU));
+	store(&victim->by_leader, 1);
 	ASSERT_TRUE(ended(self, &status));
 	EXPECT_CORE(status);
 }
@@ -398,7 +402,10 @@ static long spin_for_ever(struct gt_agent *a, void *unused)
 	ASSERT_TRUE(gt_stands(&self->t));				\
 } while (0)
 
-/* As it does after any other end of the agent; a slow dump changes nothing. */
+/*
+ * A slow dump is as good as the end of the agent: it will never schedule again,
+ * and its tasks must not wait for whoever reads the core.
+ */
 TEST_F(agents, parked)
 {
 	int status;
