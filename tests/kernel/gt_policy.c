@@ -109,8 +109,8 @@ long gt_schedule_all(struct gt_agent *a, void *adopted)
 	memset(&p, 0, sizeof(p));
 	p.a = a;
 	ret = adopt(a);
-	if (adopted)
-		__atomic_store_n((int *)adopted, 1, __ATOMIC_RELEASE);
+	if (adopted && !ret)
+		__atomic_store_n((uint32_t *)adopted, 1, __ATOMIC_RELEASE);
 	while (!ret || ret == -ESTALE) {
 		run.agent_barrier = gt_barrier(a->sw);
 		take_messages(&p);
@@ -134,7 +134,7 @@ long gt_schedule_all(struct gt_agent *a, void *adopted)
 
 pid_t gt_policy_start(struct gt_enclave *e, int cpu)
 {
-	int *adopted;
+	uint32_t *adopted;
 	pid_t pid;
 
 	adopted = mmap(NULL, sizeof(*adopted), PROT_READ | PROT_WRITE,

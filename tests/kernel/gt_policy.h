@@ -9,12 +9,12 @@
  * A job for gt_host_start(): gives the agent's CPU to every runnable task in
  * turn, each until it blocks or somebody wakes the agent. Messages come to the
  * agent's own queue, which becomes the default queue of the enclave; words of
- * the gone are freed. Ends when RUN fails, with its error. @adopted, an int, if
- * there is one, becomes 1 when the queue is the default.
+ * the gone are freed. Ends when RUN fails, with its error. Who wants to know
+ * that threads can join now hands over a word in shared memory, which becomes 1.
  */
 long gt_schedule_all(struct gt_agent *a, void *adopted);
 
-/* Starts it in a process of its own: who joins from now on is scheduled. */
+/* The same as a process, to which whoever joins from now on is told. */
 pid_t gt_policy_start(struct gt_enclave *e, int cpu);
 
 #endif /* GT_POLICY_H */
