@@ -86,11 +86,12 @@ enclave_trouble()
 	fi
 }
 
-# Prints "N RESULT TEXT" for each test that the program reports.
+# Prints "N RESULT TEXT" for each test that the program reports: once, as a fork
+# copies lines that stdio has not written yet.
 results()
 {
 	awk '
-	/^(not )?ok [0-9]/ {
+	/^(not )?ok [0-9]/ && !seen[$0]++ {
 		result = /^not/ ? "not-ok" : toupper($0) ~ /# *SKIP/ ? "skip" : "ok"
 		sub(/^(not )?ok [0-9]+ *-? */, "")
 		print ++n, result, substr($0, 1, 60)
@@ -133,6 +134,8 @@ complain()
 	done </tmp/complaints
 }
 
+# cgroup/test_cpu takes "cpuset" for "cpu"
+echo '+cpuset +cpu +pids' >/sys/fs/cgroup/cgroup.subtree_control
 start_enclave
 complain boot/"$mode"
 total=$(wc -l <$top/list)
@@ -147,7 +150,7 @@ while IFS='|' read -r name command <&3; do
 	status=$?
 	took=$(($(date +%s) - begin))
 	# They may have left their sessions
-	pkill -9 stress-ng
+	killall -q -9 stress-ng
 	within 60 no_scx || echo "    sched_ext is still on"
 
 	results >/tmp/results

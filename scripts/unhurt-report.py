@@ -81,20 +81,20 @@ def group(key):
 
 def print_sums(modes):
     plain = modes["plain"]
-    print(f"{'':14}{'programs':>9}{'results':>9} | {'ok':>5}{'skipped':>9}"
-          f"{'failed':>8} | {'idle':>9}{'busy':>9}")
+    print(f"{'':12}{'programs':>9}{'results':>9} | {'ok':>5}{'skipped':>9}"
+          f"{'failed':>8} |{'idle':>11}{'busy':>11}")
     names = sorted({group(key) for key in plain.first})
     for name in names + ["all"]:
         keys = [key for key in plain.first if name in ("all", group(key))]
         sums = collections.Counter(
             result if result in ("ok", "skip") else "failed"
             for result in map(plain.once, keys))
-        line = (f"{name:14}{len({key[0] for key in keys}):9}{len(keys):9} | "
-                f"{sums['ok']:5}{sums['skip']:9}{sums['failed']:8} | ")
+        line = (f"{name:12}{len({key[0] for key in keys}):9}{len(keys):9} | "
+                f"{sums['ok']:5}{sums['skip']:9}{sums['failed']:8} |")
         for kernel in KERNELS:
             number = len([key for key in differing(modes, kernel)
                           if name in ("all", group(key))])
-            line += f"{f'{number} differ' if number else 'the same':>9}"[:9]
+            line += f"{f'{number} differ' if number else 'the same':>11}"
         print(line)
 
 
@@ -165,7 +165,7 @@ def main():
     print_sums(modes)
     print_failures(modes)
     number = print_differences(modes) + print_complaints(modes)
-    print(f"\n{number} differences count")
+    print(f"\nDifferences that count: {number}")
     return number > 0
 
 
