@@ -30,7 +30,6 @@ done
 
 dir=$BUILD/unhurt
 results=$dir/results
-plain=$BUILD/linux-plain
 tests=$BUILD/linux-plain/tools/testing/selftests
 mkdir -p "$dir"
 exec 9>"$dir/lock"
@@ -58,6 +57,9 @@ timers/rtcpie
 END
 )
 
+# Programs that may take more seconds than 120
+declare -A limits=([cgroup/test_cpu]=480)
+
 is_left_out()
 {
 	local pattern
@@ -67,13 +69,6 @@ is_left_out()
 		[[ $1 != $pattern ]] || return 0
 	done
 	return 1
-}
-
-selftests()
-{
-	make -s -C "$tests" "O=$dir/obj" SKIP_TARGETS= FORCE_TARGETS=1 CLANG=clang-19 \
-		LLVM_STRIP=llvm-strip-19 \
-		"VMLINUX_BTF=$BUILD/kernel-plain/vmlinux" "$@"
 }
 
 # Prints the programs of all directories, "GROUP/NAME|COMMAND".
@@ -109,8 +104,11 @@ build_tests()
 {
 	local root=$dir/root target f
 
-	make -s -C "$plain" "O=$dir/obj" ARCH=x86_64 headers
-	selftests "TARGETS=${targets[*]}" all
+	make -s -C "$BUILD/linux-plain" "O=$dir/obj" ARCH=x86_64 headers &&
+		make -s -C "$tests" "O=$dir/obj" SKIP_TARGETS= FORCE_TARGETS=1 \
+			CLANG=clang-19 LLVM_STRIP=llvm-strip-19 \
+			"VMLINUX_BTF=$BUILD/kernel-plain/vmlinux" \
+			"TARGETS=${targets[*]}" all || return
 	rm -rf "$root"
 	for target in "${targets[@]/%futex/futex/functional}"; do
 		while read -r f; do
@@ -128,7 +126,7 @@ build_tests()
 	while IFS='|' read -r name command; do
 		# shellcheck disable=SC2053 # it is a pattern
 		[[ $name != $only ]] || is_left_out "$name" ||
-			printf '%s|%s\n' "$name" "$command"
+			printf '%s|%d|%s\n' "$name" "${limits[$name]-120}" "$command"
 	done <"$dir/all" >"$dir/list"
 	[ -s "$dir/list" ] || die "no program has a name like '$only'"
 }
