@@ -147,7 +147,8 @@ while IFS='|' read -r name limit command <&3; do
 	mkdir -p $top/"${name%/*}"
 	cd $top/"${name%/*}" || exit
 	begin=$(date +%s)
-	run_limited "$limit" sh -c "$command"
+	# cs_prctl_test must not lead the session: the shell is to stay
+	run_limited "$limit" sh -c "$command; exit \$?"
 	status=$?
 	took=$(($(date +%s) - begin))
 	# They may have left their sessions
