@@ -22,6 +22,7 @@ help:
 	@echo 'make check      check the sources: style, warnings, documentation'
 	@echo 'make test-host  the tests that need no virtual machine'
 	@echo 'make off-is-off  with the option off, the kernel is that without the series'
+	@echo 'make unhurt     tests of others, beside an enclave and without the series'
 	@echo 'make series     the kernel side for git am, in build/series'
 	@echo 'make bench      measure it against EEVDF and sched_ext (10 minutes)'
 	@echo 'make shell      a prompt in the virtual machine'
@@ -36,6 +37,7 @@ help:
 	@echo '                                  distro, nobtf, plain'
 	@echo '  CPUS=N or a topology of QEMU    CPUs of demo and shell (4)'
 	@echo '  TEST_CPUS="2 4"  ONLY=PATTERN   machines and programs of make test'
+	@echo '                                  (ONLY of make unhurt, too)'
 	@echo '  ROWS="8cpus numa"               rows of make test-matrix, off-is-off'
 	@echo '  SERIES="--check"                options of make series, see the script'
 	@echo '  REPS=N  ARGS="--tasks N"        repetitions of make bench (5), options'
@@ -79,6 +81,9 @@ check: deps
 off-is-off: deps
 	@scripts/off-is-off.sh $(ROWS)
 
+unhurt: initramfs
+	@scripts/unhurt.sh $(if $(ONLY),--only '$(ONLY)') $(ARGS)
+
 series: deps
 	@scripts/series.sh $(SERIES)
 
@@ -111,9 +116,9 @@ initramfs: user
 clean:
 	rm -rf $(BUILD)/kernel-* $(BUILD)/user $(BUILD)/initramfs.cpio \
 		$(BUILD)/logs $(BUILD)/accel $(BUILD)/check* \
-		$(BUILD)/off-is-off $(BUILD)/series $(BUILD)/series-work
+		$(BUILD)/off-is-off $(BUILD)/unhurt $(BUILD)/series $(BUILD)/series-work
 
 distclean:
 	rm -rf $(BUILD)
 
-.PHONY: help demo test torture fuzz bench test-host off-is-off series check test-matrix shell deps kernel user initramfs clean distclean
+.PHONY: help demo test torture fuzz bench test-host off-is-off unhurt series check test-matrix shell deps kernel user initramfs clean distclean

@@ -14,6 +14,8 @@
 #	done NAME PASSED FAILED SKIPPED REASON...
 
 cd /usr/lib/ghost/tests || exit 1
+# shellcheck source=guest-limited.sh
+. /usr/lib/ghost/limited
 
 # The kernel's own background work preempts ghost tasks like any other thread:
 # keep it on CPU 0, which no test gives to an enclave.
@@ -66,34 +68,6 @@ read_tap()
 			names = names "; "
 		printf "%d %d %d %s%s\n", pass, fail, skip, names, why
 	}' "$1"
-}
-
-# Runs $1 in a session of its own for at most $2 seconds and leaves none of its
-# processes behind. The status is 137 when time was up. A program that cannot
-# even be killed takes the guest with it, so that the host sees it.
-run_limited()
-{
-	setsid "./$1" </dev/null >$out 2>&1 &
-	pid=$!
-	setsid sh -c "
-		sleep $2
-		kill -9 -$pid
-		sleep 30
-		echo '$1 cannot be killed; the blocked tasks:'
-		dmesg -n 8
-		echo w >/proc/sysrq-trigger
-		echo l >/proc/sysrq-trigger
-		cat $out
-		poweroff -f" &
-	timer=$!
-	wait $pid
-	status=$?
-	# the timer may not have come as far as having a group of its own
-	for target in $timer -$timer -$pid; do
-		kill -9 "$target"
-	done 2>/dev/null
-	wait $timer 2>/dev/null
-	return $status
 }
 
 # Prints what was allocated for ghost, or for a task, and is lost: of kernels that
@@ -169,7 +143,7 @@ while read -r name <&3; do
 	limit=$((limit * patience))
 	echo "start $name" >"$GHOST_RESULT"
 	begin=$(date +%s)
-	run_limited "$name" "$limit"
+	run_limited "$limit" "./$name"
 	status=$?
 	took=$(($(date +%s) - begin))
 	destroy_leftovers "$name"

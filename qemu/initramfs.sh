@@ -4,10 +4,10 @@
 # initramfs.sh
 #
 # Builds the root file system of the guest, build/initramfs.cpio: busybox,
-# qemu/init, the guest side of the test runner, the demo and the bench, all that
-# is in build/user/bin and build/user/tests, hackbench, stress-ng and, if it is
-# here, bpftool, with the shared libraries they need. Not compressed: unpacking would be the slowest part of
-# the boot under emulation.
+# qemu/init, the scripts that run in the guest, all that is in build/user/bin and
+# build/user/tests, hackbench, stress-ng and, if it is here, bpftool, with the
+# shared libraries they need. Not compressed: unpacking would be the slowest part
+# of the boot under emulation.
 
 . "$(dirname "$0")/../scripts/common.sh"
 
@@ -33,7 +33,7 @@ guest_file "$root" "$busybox" /bin/busybox
 done
 
 guest_file "$root" "$TOP/qemu/init" /init
-for script in run-tests demo bench; do
+for script in run-tests limited demo bench unhurt; do
 	guest_file "$root" "$TOP/qemu/guest-$script.sh" "/usr/lib/ghost/$script"
 done
 grep -v '^#' "$TOP/qemu/kernel-complaints" >"$root/usr/lib/ghost/complaints"

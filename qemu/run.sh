@@ -13,6 +13,7 @@
 #   --variant NAME     kernel variant: default, lockdep, kasan, distro; the modules
 #                      that tests load come along
 #   --file SRC[:DST]   put a file into the guest, by default as /root/NAME
+#   --archive FILE     a further cpio archive for the guest's root
 #   --append WORDS     further kernel parameters
 #   --qemu ARG         a further argument for qemu
 #   --accel kvm|tcg|icount  do not find out whether KVM works here; with icount
@@ -28,6 +29,7 @@ cpus=4
 memory=
 variant=default
 files=()
+archives=()
 append=
 qemu_args=()
 accel=
@@ -39,12 +41,13 @@ while [ $# -gt 0 ]; do
 	case $1 in
 	--) shift; break ;;
 	--quiet) quiet=1; shift; continue ;;
-	--cpus|--memory|--variant|--file|--append|--qemu|--accel|--timeout|--silence|--name)
+	--cpus|--memory|--variant|--file|--archive|--append|--qemu|--accel|--timeout|--silence|--name)
 		[ $# -ge 2 ] || die "$1 wants a value" ;;&
 	--cpus) cpus=$2 ;;
 	--memory) memory=$2 ;;
 	--variant) variant=$2 ;;
 	--file) files+=("$2") ;;
+	--archive) archives+=("$2") ;;
 	--append) append+=" $2" ;;
 	--qemu) qemu_args+=("$2") ;;
 	--accel) accel=$2 ;;
@@ -136,7 +139,7 @@ do
 	[ ! -f "$module" ] || guest_file "$work/root" "$module" "/lib/modules/${module##*/}"
 done
 {
-	cat "$initramfs"
+	cat "$initramfs" "${archives[@]}"
 	(cd "$work/root" && find . | cpio -o -H newc -R 0:0 --quiet)
 } >"$work/initramfs"
 

@@ -4,7 +4,8 @@
 # build-kernel.sh [--variant NAME] [--jobs N]
 #
 # Fetches and prepares the source in build/linux and builds it in
-# build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. A
+# build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. The
+# variant plain is the kernel without the series, from build/linux-plain. A
 # second run builds only what changed. Modules are built if VARIANT.config asks
 # for one, tests/modules among them. The whole log goes to
 # build/logs/kernel-VARIANT.log.
@@ -25,14 +26,21 @@ done
 	die "no kernel variant '$variant': qemu/config/ has no $variant.config"
 
 linux=$BUILD/linux
+[ "$variant" != plain ] || linux+=-plain
 out=$BUILD/kernel-$variant
 log=$BUILD/logs/kernel-$variant.log
 mkdir -p "$out" "$BUILD/logs"
 
 lock 9 "$out.lock"
 lock 8 "$linux.lock"
-"$TOP/scripts/fetch-kernel.sh"
-"$TOP/scripts/prepare-kernel.sh" --linux="$linux"
+source=("$linux/.ghost-source")
+if [ "$variant" = plain ]; then
+	"$TOP/scripts/fetch-kernel.sh" --plain
+else
+	"$TOP/scripts/fetch-kernel.sh"
+	"$TOP/scripts/prepare-kernel.sh" --linux="$linux"
+	source+=("$linux/.ghost/manifest")
+fi
 exec 8>&-
 
 # Hits also when the checkout lies elsewhere than the one that filled the cache
@@ -62,8 +70,7 @@ config_missing()
 }
 
 fragments=("$TOP/qemu/config/base.config" "$TOP/qemu/config/$variant.config")
-stamp=$(cat "${fragments[@]}" "$linux/.ghost-source" "$linux/.ghost/manifest" |
-	sha256sum)
+stamp=$(cat "${fragments[@]}" "${source[@]}" | sha256sum)
 if [ ! -f "$out/.config" ] || [ "$stamp" != "$(cat "$out/.ghost-config" 2>/dev/null)" ]
 then
 	say "configuring the $variant variant"

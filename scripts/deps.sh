@@ -1,11 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# deps.sh [--bench] [--list]
+# deps.sh [--bench|--unhurt] [--list]
 #
 # Installs the Debian packages that the build and the guest need and that are
 # missing here, through sudo when not root. Says nothing when all are there.
-# --bench adds what scripts/bench.sh needs, --list only prints the names.
+# --bench and --unhurt add what scripts/bench.sh or unhurt.sh needs, --list only
+# prints the names.
 
 . "$(dirname "$0")/common.sh"
 
@@ -18,10 +19,14 @@ packages=(
 [ -n "${KERNEL_SRC-}${KERNEL_TARBALL-}${KERNEL_VERSION-}" ] ||
 	packages+=(linux-source-6.12)
 
-if [ "${1-}" = --bench ]; then
+case ${1-} in
+--bench)
 	packages+=(clang-19 llvm-19 zlib1g-dev gnuplot-nox linux-perf)
-	shift
-fi
+	shift ;;
+--unhurt)
+	packages+=(clang-19 llvm-19 zlib1g-dev libzstd-dev libcap-dev)
+	shift ;;
+esac
 case ${1-} in
 --list)
 	printf '%s\n' "${packages[@]}"
