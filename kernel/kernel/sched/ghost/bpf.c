@@ -60,9 +60,14 @@ int ghost_bpf_check_attach(u32 type, u32 attach_type)
 		0 : -EINVAL;
 }
 
-/* Kinds of maps that neither wake nor allocate pages when a program uses them. */
+/*
+ * Kinds of maps that neither wake nor allocate pages when a program uses them:
+ * with a timer or a work queue in it, even an update of an element does.
+ */
 static bool map_allowed(const struct bpf_map *map)
 {
+	if (btf_record_has_field(map->record, BPF_TIMER | BPF_WORKQUEUE))
+		return false;
 	switch (map->map_type) {
 	case BPF_MAP_TYPE_HASH:
 	case BPF_MAP_TYPE_PERCPU_HASH:

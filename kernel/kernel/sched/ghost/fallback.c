@@ -11,7 +11,7 @@
  * first that is lent already.
  *
  * That is so, with the tunable fallback, while every agent is gone, stopped,
- * traced or frozen; and without it from before the freezer to after the thaw:
+ * traced, frozen or waits for the core dump of its process to end; and without it from before the freezer to after the thaw:
  * the agent freezes first, and its tasks need a CPU to get to the refrigerator.
  */
 #include <linux/cgroup.h>
@@ -23,14 +23,19 @@
 /* Between the two notifications of a suspend. */
 static bool suspending;
 
+/* data_race: of another thread a guess, which it corrects itself. */
+static bool ends(struct task_struct *p)
+{
+	return data_race(p->flags) & (PF_DUMPCORE | PF_POSTCOREDUMP);
+}
+
 static bool stopped(struct task_struct *p)
 {
 	unsigned int state = READ_ONCE(p->__state);
 
 	if (state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN))
 		return true;
-	/* data_race: of another thread a guess, which it corrects itself. */
-	return data_race(cgroup_task_frozen(p));
+	return ends(p) || data_race(cgroup_task_frozen(p));
 }
 
 static bool has_able_agent(struct ghost_enclave *e)
@@ -42,7 +47,7 @@ static bool has_able_agent(struct ghost_enclave *e)
 	for_each_cpu(cpu, e->cpus) {
 		agent = cpu_rq(cpu)->ghost.agent;
 		if (agent && agent->ghost.enclave == e &&
-		    (READ_ONCE(agent->on_rq) || !stopped(agent)))
+		    (READ_ONCE(agent->on_rq) ? !ends(agent) : !stopped(agent)))
 			return true;
 	}
 	return false;

@@ -76,6 +76,16 @@ ssize_t ghost_fs_read(struct file *file, char __user *ubuf, size_t count,
 	return len;
 }
 
+/* A descriptor handed to a program that may do more gives it no orders. */
+static bool writer_is_opener(const struct file *file)
+{
+	const struct cred *opener = file->f_cred, *writer = current_cred();
+
+	return uid_eq(opener->euid, writer->euid) &&
+		opener->user_ns == writer->user_ns &&
+		cap_issubset(writer->cap_effective, opener->cap_effective);
+}
+
 ssize_t ghost_fs_write(struct file *file, const char __user *ubuf,
 		       size_t count, loff_t *ppos)
 {
@@ -86,8 +96,7 @@ ssize_t ghost_fs_write(struct file *file, const char __user *ubuf,
 
 	if (ghost_node_of(file)->e && !e)
 		return -ENODEV;
-	/* A descriptor handed to a set-uid program gives it no orders. */
-	if (f->check_cred && !uid_eq(file->f_cred->euid, current_euid()))
+	if (f->check_cred && !writer_is_opener(file))
 		return -EPERM;
 	count = min_t(size_t, count, PAGE_SIZE);
 	buf = memdup_user_nul(ubuf, count);

@@ -155,7 +155,8 @@ void ghost_hog_tick(struct rq *rq)
 	if (limit && who.waited_ms >= limit) {
 		/* Not left to the destroying work: it may wait for this CPU. */
 		g->kill = true;
-		irq_work_queue(&g->work);
+		/* The tick of a CPU without ticks is another's. */
+		irq_work_queue_on(&g->work, cpu_of(rq));
 		who.pid = task_pid_nr(g->agent);
 		who.cpu = cpu_of(rq);
 		strscpy(who.comm, g->agent->comm);
