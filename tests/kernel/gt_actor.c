@@ -461,6 +461,8 @@ void gt_put_back(struct gt_agent *a, int cpu, struct gt_task *t)
 	struct ghost_status_word *sw = gt_sw(a->e, t->gtid);
 	uint32_t flags = sw ? gt_flags(sw) : 0;
 
+	/* That it was pushed aside is told each time: make room for it. */
+	gt_queue_consume(&a->e->q);
 	if ((flags & GHOST_SW_TASK_RUNNABLE) &&
 	    !(flags & (GHOST_SW_TASK_ONCPU | GHOST_SW_F_CANFREE)))
 		gt_schedule(a, cpu, t, 0);
