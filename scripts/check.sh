@@ -33,6 +33,10 @@ include/trace/events/.*	OPEN_ENDED_LINE
 kernel/sched/ghost/files\.c	SYSFS_EMIT
 # At boot, as sched_init() does for the other classes: nothing to recover to
 kernel/sched/ghost/enclave\.c	AVOID_BUG
+# The level is what the caller says
+kernel/sched/ghost/exit_record\.c	PRINTK_WITHOUT_KERN_LEVEL
+# As the line of sched_ext above it
+patches/6\.12/0013-.*	UNNECESSARY_KERN_LEVEL
 # Who submits the series signs it off
 patches/.*	MISSING_SIGN_OFF
 # The '*' is the linker script's; alignment and permissions are as their
@@ -61,12 +65,22 @@ tests/torture/worker_ops\.c	ENOSYS
 tests/kernel/(gt_)?switchto\.[ch]	MACRO_ARG_PRECEDENCE
 # The harness: EXPECT_EQ() is more than a statement, FIXTURE_DATA(x) is a type
 tests/.*	BRACES
-tests/(library/(live|hints)|kernel/(fallback|bpf_.*|instr_.*))\.c	SPACING
+tests/(library/(live|hints)|e2e/hints_act|kernel/(fallback|coredump|bpf_.*|instr_.*))\.c	SPACING
 # Instructions of BPF are initializers; the linker makes the symbols of a file
 tests/kernel/gt_bpf\.h	COMPLEX_MACRO
 tests/kernel/gt_bpf\.c	AVOID_EXTERNS
 # What the kernel gives to BPF programs is declared so
-(userspace/include/ghost/bpf|tests/kernel/bpf/tree)\.h	AVOID_EXTERNS
+(userspace/include/ghost/bpf|tests/kernel/bpf/(tree|objects))\.h	AVOID_EXTERNS
+# The kernel has an array of one there, too; sections of BPF objects are attributes
+tests/kernel/bpf/objects\.h	FLEXIBLE_ARRAY
+tests/kernel/bpf/objects\.h	COMPLEX_MACRO
+tests/kernel/bpf/objects\.h	SPACING
+# A program that differs from the next in one statement; a test that ends there
+tests/kernel/bpf/misuse\.bpf\.c	COMPLEX_MACRO
+tests/kernel/bpf/misuse\.bpf\.c	MACRO_WITH_FLOW_CONTROL
+tests/kernel/neighbour\.c	MACRO_WITH_FLOW_CONTROL
+# Declarations of registers and of libbpf's options
+tests/kernel/(ptrace|bpf_misuse)\.c	LINE_SPACING
 # Macros of one test, which get plain names
 tests/.*	MACRO_ARG_REUSE
 # The name of a field cannot be put into parentheses

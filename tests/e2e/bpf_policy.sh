@@ -6,7 +6,7 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=33
+planned=32
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
@@ -133,9 +133,6 @@ check "every computing task has ended" lines "$tmp/computed" 12
 check "stress-ng with yields and switches ends" \
 	ghostctl run "$enclave" -- stress-ng --quiet --yield 2 \
 	--switch 2 --timeout 4
-check "a storm of threads ends" \
-	ghostctl run "$enclave" -- stress-ng --quiet --pthread 2 \
-	--pthread-max 16 --timeout 4
 : >"$tmp/moved"
 # shellcheck disable=SC2046	# a mask a word
 check "tasks that change their affinity end" \

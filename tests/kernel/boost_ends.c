@@ -97,7 +97,7 @@ static long lock_for_a_second(long which)
 static bool boosted(struct gt_task *t)
 {
 	char path[64], buf[512], *p;
-	int i, prio;
+	int i;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", t->pid);
 	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
@@ -105,7 +105,7 @@ static bool boosted(struct gt_task *t)
 	p = strrchr(buf, ')') + 1;
 	for (i = 3; i < 18; i++)
 		p = strchr(p + 1, ' ');
-	return sscanf(p, "%d", &prio) == 1 && prio < 0;
+	return atoi(p) < 0;
 }
 
 static const char *next_name(struct gt_enclave *e, struct gt_task *t, int ms)

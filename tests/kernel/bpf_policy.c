@@ -67,8 +67,8 @@ static int stop_agents(FIXTURE_DATA(policy) *self)
 }
 
 /* An enclave with the policy that @load loads. */
-static int set_up(FIXTURE_DATA(policy) *self, int (*load)(struct gt_bpf *b,
-							 struct gt_bpf *old),
+static int set_up(FIXTURE_DATA(policy) *self,
+		  int (*load)(struct gt_bpf *b, struct gt_bpf *old),
 		  int first, int last)
 {
 	char cpus[16];

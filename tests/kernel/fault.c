@@ -532,9 +532,10 @@ static int fails_with(struct env *f, const char *function, op_fn op, op_fn undo,
 	return ret < 0 ? ret : 0;
 }
 
-#define EXPECT_FAILS(function, op, undo, want)				\
+#define EXPECT_FAILS(function, op, undo, want) do {			\
 	EXPECT_EQ(0, fails_with(&self->v, function, op, undo, want))	\
-		TH_LOG("%s", function)
+		TH_LOG("%s", function);					\
+} while (0)
 
 TEST_F(fault, functions)
 {

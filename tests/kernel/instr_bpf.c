@@ -185,6 +185,8 @@ TEST_F_TIMEOUT(beside, sched_ext, GT_TEST_S)
 
 	if (access(SCX_STATE, R_OK))
 		SKIP(return, "needs CONFIG_SCHED_CLASS_EXT");
+	/* On the CPU of the enclave it would run before its tasks. */
+	ASSERT_EQ(0, gt_pin(self->normal.pid, 0));
 	gt_tell(&self->normal, GT_SPIN);
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->w, NULL));
 	if (variant->busy)

@@ -63,7 +63,7 @@ PROGRAM(destroy_under_a_lock)
 
 PROGRAM(mask_is_kept)
 {
-	return bpf_cpumask_create() == NULL;
+	return !bpf_cpumask_create();
 }
 
 PROGRAM(mask_may_be_none)

@@ -11,8 +11,9 @@
  * first that is lent already.
  *
  * That is so, with the tunable fallback, while every agent is gone, stopped,
- * traced, frozen or waits for the core dump of its process to end; and without it from before the freezer to after the thaw:
- * the agent freezes first, and its tasks need a CPU to get to the refrigerator.
+ * traced, frozen or waits for the core dump of its process to end; and without
+ * it from before the freezer to after the thaw: the agent freezes first, and its
+ * tasks need a CPU to get to the refrigerator.
  */
 #include <linux/cgroup.h>
 #include <linux/freezer.h>
@@ -23,9 +24,10 @@
 /* Between the two notifications of a suspend. */
 static bool suspending;
 
-/* data_race: of another thread a guess, which it corrects itself. */
+/* Its process dumps core or exits: it schedules nobody any more. */
 static bool ends(struct task_struct *p)
 {
+	/* data_race: of another thread a guess, which it corrects itself. */
 	return data_race(p->flags) & (PF_DUMPCORE | PF_POSTCOREDUMP);
 }
 
@@ -35,6 +37,7 @@ static bool stopped(struct task_struct *p)
 
 	if (state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN))
 		return true;
+	/* data_race: as above. */
 	return ends(p) || data_race(cgroup_task_frozen(p));
 }
 
