@@ -532,10 +532,37 @@ static int fails_with(struct env *f, const char *function, op_fn op, op_fn undo,
 	return ret < 0 ? ret : 0;
 }
 
-#define EXPECT_FAILS(function, op, undo, want) do {			\
-	EXPECT_EQ(0, fails_with(&self->v, function, op, undo, want))	\
-		TH_LOG("%s", function);					\
-} while (0)
+static const struct step {
+	const char *function;
+	op_fn op, undo;
+	int want;
+} steps[] = {
+	{ "ghost_members_init", create, destroy_other, -ENOMEM },
+	{ "ghost_fs_add_region", create_region, next_region, -EIO },
+	{ "ghost_queue_create", create_queue, NULL, -EIO },
+	{ "ghost_queue_set_wakeup", wake_whom, NULL, -EIO },
+	{ "ghost_bpf_link_create", attach, NULL, -EIO },
+	{ "ghost_sw_alloc", agent_thread, free_agent, -EIO },
+	{ "ghost_sw_alloc", join, leave, -EIO },
+}, of_member[] = {
+	{ "__ghost_fork", member_forks, NULL, -EIO },
+	{ "ghost_sw_alloc", member_forks, NULL, -EIO },
+};
+
+/* The function of the first of @nr @steps that does not unwind, or NULL. */
+static const char *first_bad(struct env *f, const struct step *s, int nr)
+{
+	int i, ret;
+
+	for (i = 0; i < nr; i++) {
+		ret = fails_with(f, s[i].function, s[i].op, s[i].undo, s[i].want);
+		if (ret) {
+			printf("# %s: %d\n", s[i].function, ret);
+			return s[i].function;
+		}
+	}
+	return NULL;
+}
 
 TEST_F(fault, functions)
 {
@@ -543,13 +570,7 @@ TEST_F(fault, functions)
 		SKIP(return, "a kernel without FAIL_FUNCTION");
 	ASSERT_LT(0, gt_write_file(FAIL_FUNCTION "verbose", "0"));
 
-	EXPECT_FAILS("ghost_members_init", create, destroy_other, -ENOMEM);
-	EXPECT_FAILS("ghost_fs_add_region", create_region, next_region, -EIO);
-	EXPECT_FAILS("ghost_queue_create", create_queue, NULL, -EIO);
-	EXPECT_FAILS("ghost_queue_set_wakeup", wake_whom, NULL, -EIO);
-	EXPECT_FAILS("ghost_bpf_link_create", attach, NULL, -EIO);
-	EXPECT_FAILS("ghost_sw_alloc", agent_thread, free_agent, -EIO);
-	EXPECT_FAILS("ghost_sw_alloc", join, leave, -EIO);
+	EXPECT_EQ(NULL, first_bad(&self->v, steps, ARRAY_SIZE(steps)));
 
 	member = mmap(NULL, sizeof(*member), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -557,8 +578,7 @@ TEST_F(fault, functions)
 	gt_task_end(&self->v.t);
 	ASSERT_EQ(0, gt_task_start(&self->v.t));
 	ASSERT_EQ(0, gt_join(&self->v.e, self->v.t.pid));
-	EXPECT_FAILS("__ghost_fork", member_forks, NULL, -EIO);
-	EXPECT_FAILS("ghost_sw_alloc", member_forks, NULL, -EIO);
+	EXPECT_EQ(NULL, first_bad(&self->v, of_member, ARRAY_SIZE(of_member)));
 }
 
 TEST_HARNESS_MAIN
