@@ -70,7 +70,7 @@ static uint64_t runtime_of(struct gt_task *t)
 		strtoull(buf, NULL, 10) : 0;
 }
 
-/* The kernel may refuse while it counts in what the dead had reserved. */
+/* EBUSY was seen once, of a cause that is not known: try for a while. */
 static bool set_rt_runtime(const char *us)
 {
 	return gt_wait_for(gt_write_file(RT_RUNTIME, us) > 0);
