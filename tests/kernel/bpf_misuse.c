@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include <linux/perf_event.h>
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 
 #include "kselftest_harness.h"
 #include "gt_bpf.h"
@@ -161,6 +162,72 @@ TEST(no_sleeping_programs)
 		p.type = GT_PROG_TYPE(slot);
 		p.attach = GT_ATTACH(V, slot);
 		EXPECT_EQ(-EINVAL, gt_prog_load(&p)) TH_LOG("%s", gt_log);
+	}
+}
+
+/* ---- maps with what wakes somebody ---- */
+
+/* A hash whose values have a struct @field of 16 bytes. */
+static int map_with(const char *field)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	struct btf *btf = btf__new_empty();
+	int key, inner, value, map = -EINVAL, fd;
+	const void *data;
+	__u32 size;
+
+	key = btf__add_int(btf, "unsigned long", 8, 0);
+	inner = btf__add_struct(btf, field, 16);
+	btf__add_field(btf, "first", key, 0, 0);
+	btf__add_field(btf, "second", key, 64, 0);
+	value = btf__add_struct(btf, "value", 16);
+	btf__add_field(btf, "field", inner, 0, 0);
+	data = btf__raw_data(btf, &size);
+	fd = data ? bpf_btf_load(data, size, NULL) : -EINVAL;
+	if (fd >= 0) {
+		opts.btf_fd = fd;
+		opts.btf_key_type_id = key;
+		opts.btf_value_type_id = value;
+		map = bpf_map_create(BPF_MAP_TYPE_HASH, "map", 8, 16, 1, &opts);
+		close(fd);
+	}
+	btf__free(btf);
+	return map;
+}
+
+/*
+ * An element that goes takes its timer or work with it: that waits for the timer's
+ * function, or wakes a worker, under the lock of a run queue.
+ */
+TEST(no_maps_with_timers_or_work)
+{
+	static const struct { const char *field; bool ok; } t[] = {
+		{ "anything", true }, { "bpf_timer", false }, { "bpf_wq", false },
+	};
+	int slot, i, map, fd;
+
+	for (i = 0; i < LEN(t); i++) {
+		map = map_with(t[i].field);
+		ASSERT_LE(0, map) TH_LOG("%s", t[i].field);
+		struct bpf_insn insns[] = {
+			I_MAP_FD(1, map),
+			{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = 10, .off = -8 },
+			I_COPY(2, 10), I_ADD(2, -8), I_CALL(BPF_FUNC_map_delete_elem),
+			I_MOV(0, 0), I_EXIT,
+		};
+		struct gt_prog p = { .insns = insns, .n = LEN(insns) };
+
+		for (slot = 0; slot < GT_NSLOTS; slot++) {
+			p.type = GT_PROG_TYPE(slot);
+			p.attach = GT_ATTACH(V, slot);
+			fd = gt_prog_load(&p);
+			EXPECT_EQ(t[i].ok ? 0 : -EINVAL, fd < 0 ? fd : 0)
+				TH_LOG("%s in %s: %s", t[i].field, slot_name[slot],
+				       gt_log);
+			if (fd >= 0)
+				close(fd);
+		}
+		close(map);
 	}
 }
 
