@@ -75,8 +75,8 @@ static __always_inline struct task_struct *ghost_curr(struct rq *rq)
 }
 
 /*
- * May a schedule on @rq concern us? One load, for the CPUs of which it does not
- * pay for it. rq lock held, but where the CPU looks at itself.
+ * May a schedule on @rq concern us? A CPU that is nobody's pays this one load.
+ * rq lock held, but where the CPU looks at itself.
  */
 static __always_inline bool ghost_cpu(struct rq *rq)
 {
