@@ -236,7 +236,7 @@ beside_idle()
 		measure beside 1 ghost-bench fork
 		measure beside 1 ghost-bench tick
 		perf_rows beside 1 env
-		pkill -9 -f 'sleep 99999'
+		killall -q -9 sleep
 		ghostctl destroy "$enclave"
 	else
 		missing beside 1 pipe
@@ -260,7 +260,7 @@ beside_busy()
 	measure beside 1 ghost-bench fork --cpus "$single"
 	kill -9 $members
 	wait $members
-	pkill -9 ghost-bench
+	killall -q -9 ghost-bench
 }
 
 # The successor says how the handoff went once all that waited have run.

@@ -483,4 +483,45 @@ TEST_F(of_agent, limit_strikes)
 	self->host = 0;
 }
 
+static bool has_signal(pid_t tid)
+{
+	struct __ptrace_peeksiginfo_args first = { .nr = 1 };
+	siginfo_t info;
+
+	return ptrace(PTRACE_PEEKSIGINFO, tid, &first, &info) == 1;
+}
+
+/* A policy under a debugger, instruction by instruction: the task gets on. */
+TEST_F(of_agent, steps)
+{
+	int i, status = 0;
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	START_HOST(gt_policy_start(&self->e, 1));
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	gt_tell(&self->t, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(0, trace(PTRACE_SEIZE, self->tid, 0, 0));
+	for (i = 0; i < STEPS; i++) {
+		/* It may step into a park, out of which nobody wakes it. */
+		ASSERT_EQ(0, trace(PTRACE_INTERRUPT, self->tid, 0, 0));
+		ASSERT_TRUE(gt_wait_for((status = news(self->tid))));
+		ASSERT_TRUE(WIFSTOPPED(status));
+		EXPECT_TRUE(gt_spins(&self->t)) TH_LOG("step %d", i);
+		ASSERT_EQ(0, trace(PTRACE_SINGLESTEP, self->tid, 0, 0));
+	}
+	ASSERT_EQ(0, trace(PTRACE_INTERRUPT, self->tid, 0, 0));
+	ASSERT_TRUE(gt_wait_for((status = news(self->tid))));
+	/* The last step's SIGTRAP would kill an agent that nobody traces. */
+	if (has_signal(self->tid)) {
+		ASSERT_EQ(0, trace(PTRACE_CONT, self->tid, 0, 0));
+		ASSERT_TRUE(gt_wait_for((status = news(self->tid))));
+	}
+	ASSERT_EQ(0, trace(PTRACE_DETACH, self->tid, 0, 0));
+	EXPECT_TRUE(gt_wait_for(gt_flags(gt_sw(&self->e, self->t.gtid)) &
+				GHOST_SW_TASK_ONCPU));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+}
+
 TEST_HARNESS_MAIN
