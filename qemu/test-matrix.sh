@@ -70,7 +70,9 @@ for row in "${wanted[@]}"; do
 		"$TOP/scripts/build-kernel.sh" --variant distro
 		run_row distro --cpus 4 --variant distro \
 			--append nohz_full=2-3 --append psi=1 \
-			--only 'kernel/instr_* kernel/memory kernel/tree kernel/suspend' ;;
+			--only "kernel/instr_* kernel/cgroup kernel/coredump \
+				kernel/memory kernel/neighbour kernel/suspend \
+				kernel/tree" ;;
 	nobtf)
 		"$TOP/scripts/build-kernel.sh" --variant nobtf
 		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhop]*' ;;

@@ -168,6 +168,11 @@ TEST_F(deadline, is_below_the_agent)
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
+/*
+ * One that becomes a deadline thread anew, just after the end of the period that it
+ * left with nothing left, may stand still for good in 6.12, enclave or not: nobody
+ * replenishes it. So once only.
+ */
 TEST_F(deadline, member_becomes_one_and_comes_back)
 {
 	struct gt_task *t = &self->t;
