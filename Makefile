@@ -60,7 +60,7 @@ test-matrix: initramfs
 	@qemu/test-matrix.sh --variant $(VARIANT) $(ROWS)
 
 torture: initramfs
-	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append psi=0 \
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append 'psi=0 preempt=full' \
 		--timeout $(if $(MINUTES),$$(($(MINUTES) * 60 + 600)),$(TORTURE_LIMIT)) \
 		--name torture -- ghost-torture \
 		--seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),$(TORTURE_SECONDS)) \
@@ -68,7 +68,7 @@ torture: initramfs
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: initramfs
-	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append psi=0 \
+	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append 'psi=0 preempt=full' \
 		--timeout 86400 --name fuzz -- ghost-fuzz \
 		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
 		$(if $(MINUTES),--seconds $$(($(MINUTES) * 60))) \

@@ -73,9 +73,10 @@ for cpus in $cpu_counts; do
 		name=$prefix-${cpus//[^0-9a-z]/-}-cpus
 		status=0
 		# psi=0: its averaging works run on the CPUs that the tests give to
-		# enclaves, and preempt what a test has just scheduled.
+		# enclaves, and preempt what a test has just scheduled. preempt=full:
+		# a policy may forget a task at any place in the kernel.
 		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 3600 --name "$name" \
-			--append psi=0 \
+			--append "psi=0 preempt=full" \
 			"${run_args[@]}" -- \
 			/usr/lib/ghost/run-tests "${after[@]}" "${patterns[@]}" || status=$?
 		[ $status -ne 130 ] || exit 130

@@ -441,7 +441,7 @@ TEST(kfuncs)
 		bool allowed;
 		bool loads;		/* with five zeroes */
 	} t[] = {
-		{ "bpf_ghost_destroy_enclave", true, true },
+		{ "bpf_ghost_destroy_enclave", true, false },
 		{ "bpf_ghost_status_word", true, false },
 		{ "bpf_rbtree_first", true, false },
 		{ "bpf_rbtree_add_impl", true, false },

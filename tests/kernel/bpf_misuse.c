@@ -195,40 +195,78 @@ static int map_with(const char *field)
 	return map;
 }
 
+/* A hash whose values refer to a struct @name of the kernel. */
+static int map_of(const char *name)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, opts);
+	struct btf *btf = btf__new_empty();
+	int key, object, value, map = -EINVAL, fd;
+	const void *data;
+	__u32 size;
+
+	key = btf__add_int(btf, "unsigned long", 8, 0);
+	object = btf__add_struct(btf, name, 8);
+	object = btf__add_ptr(btf, btf__add_type_tag(btf, "kptr", object));
+	value = btf__add_struct(btf, "value", 8);
+	btf__add_field(btf, "object", object, 0, 0);
+	data = btf__raw_data(btf, &size);
+	fd = data ? bpf_btf_load(data, size, NULL) : -EINVAL;
+	if (fd >= 0) {
+		opts.btf_fd = fd;
+		opts.btf_key_type_id = key;
+		opts.btf_value_type_id = value;
+		map = bpf_map_create(BPF_MAP_TYPE_HASH, "map", 8, 8, 1, &opts);
+		close(fd);
+	}
+	btf__free(btf);
+	return map;
+}
+
+/* Do programs load that delete an element of @map? */
+static void expect_deleter(struct __test_metadata *_metadata, const char *name,
+			   int map, bool ok)
+{
+	struct bpf_insn insns[] = {
+		I_MAP_FD(1, map),
+		{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = 10, .off = -8 },
+		I_COPY(2, 10), I_ADD(2, -8), I_CALL(BPF_FUNC_map_delete_elem),
+		I_MOV(0, 0), I_EXIT,
+	};
+	struct gt_prog p = { .insns = insns, .n = LEN(insns) };
+	int slot, fd;
+
+	ASSERT_LE(0, map) TH_LOG("%s", name);
+	for (slot = 0; slot < GT_NSLOTS; slot++) {
+		p.type = GT_PROG_TYPE(slot);
+		p.attach = GT_ATTACH(V, slot);
+		fd = gt_prog_load(&p);
+		EXPECT_EQ(ok ? 0 : -EINVAL, fd < 0 ? fd : 0)
+			TH_LOG("%s in %s: %s", name, slot_name[slot], gt_log);
+		if (fd >= 0)
+			close(fd);
+	}
+	close(map);
+}
+
 /*
  * An element that goes takes its timer or work with it: that waits for the timer's
  * function, or wakes a worker, under the lock of a run queue.
  */
 TEST(no_maps_with_timers_or_work)
 {
-	static const struct { const char *field; bool ok; } t[] = {
-		{ "anything", true }, { "bpf_timer", false }, { "bpf_wq", false },
-	};
-	int slot, i, map, fd;
+	expect_deleter(_metadata, "anything", map_with("anything"), true);
+	expect_deleter(_metadata, "timer", map_with("bpf_timer"), false);
+	expect_deleter(_metadata, "work", map_with("bpf_wq"), false);
+}
 
-	for (i = 0; i < LEN(t); i++) {
-		map = map_with(t[i].field);
-		ASSERT_LE(0, map) TH_LOG("%s", t[i].field);
-		struct bpf_insn insns[] = {
-			I_MAP_FD(1, map),
-			{ .code = BPF_ST | BPF_MEM | BPF_DW, .dst_reg = 10, .off = -8 },
-			I_COPY(2, 10), I_ADD(2, -8), I_CALL(BPF_FUNC_map_delete_elem),
-			I_MOV(0, 0), I_EXIT,
-		};
-		struct gt_prog p = { .insns = insns, .n = LEN(insns) };
-
-		for (slot = 0; slot < GT_NSLOTS; slot++) {
-			p.type = GT_PROG_TYPE(slot);
-			p.attach = GT_ATTACH(V, slot);
-			fd = gt_prog_load(&p);
-			EXPECT_EQ(t[i].ok ? 0 : -EINVAL, fd < 0 ? fd : 0)
-				TH_LOG("%s in %s: %s", t[i].field, slot_name[slot],
-				       gt_log);
-			if (fd >= 0)
-				close(fd);
-		}
-		close(map);
-	}
+/* The last reference to a cgroup, for one, wakes a worker. */
+TEST(no_maps_with_objects_of_the_kernel)
+{
+	if (!gt_has_btf())
+		SKIP(return, "references need BTF");
+	expect_deleter(_metadata, "mask", map_of("bpf_cpumask"), true);
+	expect_deleter(_metadata, "cgroup", map_of("cgroup"), false);
+	expect_deleter(_metadata, "task", map_of("task_struct"), false);
 }
 
 /* ---- what is refused for programs that are loaded ---- */

@@ -454,4 +454,127 @@ TEST_F(msg, select_rq_of_an_exec)
 	unlink(NO_PROGRAM);
 }
 
+/* ---- programs that give everything back ---- */
+
+/* The newest exit record. */
+static const char *newest_record(void)
+{
+	static char buf[1 << 18];
+	char *at, *last = buf;
+
+	if (gt_read_file("/sys/fs/ghost/exits", buf, sizeof(buf)) <= 0)
+		return "";
+	for (at = buf; (at = strstr(at, "record ")); at++)
+		last = at;
+	return last;
+}
+
+/* In the middle of a message, under whatever lock it is sent. */
+#define EXPECT_GIVEN_BACK(code) do {					\
+	const char *__r;						\
+									\
+	EXPECT_TRUE(gt_gone(&self->e));					\
+	__r = newest_record();						\
+	EXPECT_NE(NULL, strstr(__r, "the program says " #code ": " PROBE_WHY)) \
+		TH_LOG("%s", __r);					\
+	EXPECT_NE(NULL, strstr(__r, "its BPF program"));		\
+	EXPECT_NE(NULL, strstr(__r, "\nmsg prog "));			\
+} while (0)
+
+static long end_of_thread(long arg)
+{
+	_exit(0);
+}
+
+FIXTURE(last_words) {
+	struct gt_enclave e;
+	struct gt_task t, other;
+	struct gt_bpf b;
+	struct probe *p;
+};
+
+FIXTURE_SETUP(last_words)
+{
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
+	ASSERT_EQ(0, gt_bpf_probe(&self->b));
+	self->p = self->b.shared;
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	ASSERT_EQ(0, gt_task_start(&self->other));
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_MSG));
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->other, NULL));
+}
+
+FIXTURE_TEARDOWN(last_words)
+{
+	gt_destroy(&self->e);
+	gt_task_end(&self->t);
+	gt_task_end(&self->other);
+	gt_bpf_close(&self->b);
+	gt_enclave_close(&self->e);
+}
+
+TEST_F(last_words, of_a_departure)
+{
+	self->p->msg[MSG_TASK_DEPARTED].destroy = -42;
+	ASSERT_EQ(0, sched_setscheduler(self->t.pid, SCHED_OTHER,
+					&(struct sched_param){}));
+	EXPECT_GIVEN_BACK(-42);
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->other.pid) == SCHED_OTHER));
+	gt_tell(&self->other, GT_SPIN);
+	EXPECT_TRUE(gt_spins(&self->other));
+}
+
+TEST_F(last_words, of_a_death)
+{
+	self->p->msg[MSG_TASK_DEAD].destroy = 7;
+	gt_tell_call(&self->t, end_of_thread, 0);
+	EXPECT_GIVEN_BACK(7);
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->other.pid) == SCHED_OTHER));
+	gt_tell(&self->other, GT_SPIN);
+	EXPECT_TRUE(gt_spins(&self->other));
+}
+
+TEST_F(last_words, of_a_choice_of_a_cpu)
+{
+	/* Lent it would be none of the program's business. */
+	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "0"));
+	self->p->select_destroys = 1;
+	gt_tell(&self->t, GT_SPIN);
+	EXPECT_GIVEN_BACK(1);
+	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+/* What the kernel tells of a CPU may be all that its agent waits for. */
+TEST_F(msg, wakes_at_the_end_of_others)
+{
+	struct gt_task other;
+	uint32_t before;
+	int i;
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "deliver_cpu_availability", "1"));
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	self->p->msg[MSG_CPU_AVAILABLE].wake = 1;
+	for (i = 0; i < 20; i++) {
+		gt_tell(&other, GT_SPIN);
+		EXPECT_TRUE(gt_spins(&other));
+		before = gt_barrier(agents[1].sw);
+		gt_tell(&other, GT_BLOCK);
+		ASSERT_TRUE(gt_asleep(&other));
+		/* Un-parking it copies the agent barrier. */
+		EXPECT_TRUE(gt_wait_for(gt_barrier(agents[1].sw) >= before + 2))
+			TH_LOG("round %d: %u, was %u", i,
+			       gt_barrier(agents[1].sw), before);
+	}
+	self->p->msg[MSG_CPU_AVAILABLE].wake = 0;
+	gt_task_end(&other);
+}
+
 TEST_HARNESS_MAIN

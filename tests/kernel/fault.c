@@ -54,6 +54,7 @@ FIXTURE_SETUP(fault)
 		{ DEBUG "failslab/ignore-gfp-wait", "N" },
 		{ DEBUG "failslab/verbose", "0" },
 		{ DEBUG "fail_page_alloc/ignore-gfp-wait", "N" },
+		{ DEBUG "fail_page_alloc/ignore-gfp-highmem", "N" },
 		{ DEBUG "fail_page_alloc/min-order", "0" },
 		{ DEBUG "fail_page_alloc/verbose", "0" },
 	};

@@ -151,13 +151,21 @@ uint64_t gt_gtid_of(pid_t tid)
 
 char gt_proc_state(pid_t pid)
 {
-	char path[64], buf[512], *end;
+	char path[64], buf[512], *end, state;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
 	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
 		return 0;
 	end = strrchr(buf, ')');
-	return end ? end[2] : 0;
+	if (!end)
+		return 0;
+	state = end[2];
+	/* On its way to sleep it may lose the CPU, and is runnable. */
+	snprintf(path, sizeof(path), "/proc/%d/wchan", pid);
+	if (strchr("SDTt", state) && gt_read_file(path, buf, sizeof(buf)) > 0 &&
+	    !strcmp(buf, "0"))
+		return 'R';
+	return state;
 }
 
 int gt_policy(pid_t tid)

@@ -93,6 +93,51 @@ TEST_F(limits, timeout_without_an_agent)
 	EXPECT_RESCUE();
 }
 
+/* For ever, what takes the kernel's locks for a while. */
+static long read_all(long id)
+{
+	static char buf[1 << 18];
+	char tasks[64];
+
+	snprintf(tasks, sizeof(tasks), "/sys/fs/ghost/enclave_%ld/tasks", id);
+	for (;;) {
+		gt_read_file("/sys/fs/ghost/exits", buf, sizeof(buf));
+		gt_read_file(tasks, buf, sizeof(buf));
+	}
+	return 0;
+}
+
+/*
+ * Members are forgotten in the middle of reading: what they hold is what their
+ * rescue must not need. Shows something where the kernel is preempted.
+ */
+TEST_F(limits, timeout_of_readers)
+{
+	struct gt_enclave e;
+	struct gt_task r[8];
+	int round, i;
+
+	gt_destroy(&self->e);
+	for (round = 0; round < 5; round++) {
+		ASSERT_EQ(0, gt_enclave_create(&e, "1")) TH_LOG("enclave: %s", e.step);
+		for (i = 0; i < 8; i++) {
+			ASSERT_EQ(0, gt_task_start(&r[i]));
+			gt_tell_call(&r[i], read_all, e.id);
+		}
+		gt_sleep_ms(100);
+		for (i = 0; i < 8; i++)
+			ASSERT_EQ(0, gt_join(&e, r[i].pid)) { }
+		ASSERT_EQ(3, gt_file_put(&e, "runnable_timeout", "300"));
+		EXPECT_TRUE(gt_gone(&e)) TH_LOG("round %d", round);
+		for (i = 0; i < 8; i++) {
+			EXPECT_TRUE(gt_wait_for(gt_policy(r[i].pid) == SCHED_OTHER));
+			kill(r[i].pid, SIGKILL);
+			gt_task_end(&r[i]);
+		}
+		gt_enclave_close(&e);
+	}
+}
+
 TEST_F(limits, timeout_of_an_agent_that_never_commits)
 {
 	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);

@@ -54,7 +54,7 @@ PROGRAM(status_word_under_a_lock)
 PROGRAM(destroy_under_a_lock)
 {
 	bpf_spin_lock(&list_lock);
-	bpf_ghost_destroy_enclave(1);
+	bpf_ghost_destroy_enclave(1, "a constant");
 	bpf_spin_unlock(&list_lock);
 	return 0;
 }

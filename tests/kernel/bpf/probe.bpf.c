@@ -63,6 +63,10 @@ static long call_kfunc(struct probe_call *c)
 {
 	return -1;
 }
+
+static void destroy(__s32 code)
+{
+}
 #else
 static long status_word(__s64 gtid)
 {
@@ -73,11 +77,16 @@ static long status_word(__s64 gtid)
 	return ret;
 }
 
+static void destroy(__s32 code)
+{
+	bpf_ghost_destroy_enclave(code, PROBE_WHY);
+}
+
 static long call_kfunc(struct probe_call *c)
 {
 	if (c->op == PROBE_STATUS_WORD)
 		return status_word(c->arg[0]);
-	bpf_ghost_destroy_enclave(c->arg[0]);
+	destroy(c->arg[0]);
 	return 0;
 }
 #endif
@@ -146,6 +155,10 @@ int msg(struct bpf_ghost_msg *ctx)
 		ctx->type = m->new_type;
 	if (m->new_gtid)
 		ctx->dead.gtid = m->new_gtid;
+	if (m->wake)
+		bpf_ghost_wake_agent(cpu);
+	if (m->destroy)
+		destroy(m->destroy);
 	__sync_fetch_and_add(&m->count, 1);
 	__sync_fetch_and_add(&probe.total, 1);
 	return m->drop;
@@ -155,6 +168,8 @@ SEC("ghost_select_rq")
 int select_rq(struct bpf_ghost_select_rq *ctx)
 {
 	probe.select = *ctx;
+	if (probe.select_destroys)
+		destroy(probe.select_destroys);
 	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
 	__sync_fetch_and_add(&probe.selected, 1);
 	__sync_fetch_and_add(&probe.selected_for[ctx->sd_flag & 15], 1);

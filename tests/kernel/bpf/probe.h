@@ -12,6 +12,7 @@
 #define PROBE_TYPES	256
 #define PROBE_COMM	20
 #define PROBE_MASK	16
+#define PROBE_WHY	"the probe was told to"
 
 enum probe_op {
 	PROBE_RUN_GTID,			/* gtid, barrier, flags */
@@ -38,6 +39,8 @@ struct probe_msg {
 	__s32 pref_cpu;			/* if not 0 */
 	__u16 new_type;			/* if not 0 */
 	__u64 new_gtid;			/* if not 0 */
+	__u32 wake;			/* the agent of this CPU */
+	__s32 destroy;			/* if not 0, a code; needs BTF */
 	struct bpf_ghost_msg last;	/* as it came */
 };
 
@@ -61,6 +64,7 @@ struct probe {
 	__u32 selected_for[16];		/* by sd_flag */
 	__s32 choice;
 	__u8 skip_ttwu_queue;
+	__s32 select_destroys;		/* if not 0, a code; needs BTF */
 	struct bpf_ghost_select_rq select;
 };
 

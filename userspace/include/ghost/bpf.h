@@ -56,8 +56,11 @@ static long (*bpf_ghost_get_affinity)(__s64 gtid, __u8 *mask, __u32 size) =
 static long (*bpf_ghost_get_comm)(__s64 gtid, char *buf, __u32 size) =
 	(void *)BPF_FUNC_ghost_get_comm;
 
-/* "Things went poorly, give everything back": the enclave ends soon after. */
-extern void bpf_ghost_destroy_enclave(int code) __weak __ksym;
+/*
+ * "Things went poorly, give everything back": the enclave ends soon after. Code
+ * and words of the first call are in its exit record; @why is a constant.
+ */
+extern void bpf_ghost_destroy_enclave(int code, const char *why) __weak __ksym;
 
 /* Copy the status word of a member of the enclave. 0 or -ENOENT. */
 extern int bpf_ghost_status_word(__s64 gtid, struct ghost_status_word *out)

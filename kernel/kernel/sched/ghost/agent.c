@@ -9,6 +9,7 @@
  * that CPU consumes.
  */
 #include <linux/file.h>
+#include <linux/security.h>
 #include <trace/events/ghost.h>
 #include "ghost.h"
 
@@ -268,6 +269,9 @@ int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd)
 		goto restore;
 	ret = -EPERM;
 	if (!capable(CAP_SYS_NICE))
+		goto restore;
+	ret = security_task_setscheduler(current);
+	if (ret)
 		goto restore;
 	if (qfd >= 0) {
 		ret = -EBADF;

@@ -11,6 +11,8 @@
  * GHOST_BPF_SCHED and BPF_PROG_TYPE_GHOST_SCHED.
  */
 #include <linux/bpf_verifier.h>
+#include <linux/btf.h>
+#include <linux/btf_ids.h>
 #include <linux/filter.h>
 #include "ghost.h"
 
@@ -60,13 +62,48 @@ int ghost_bpf_check_attach(u32 type, u32 attach_type)
 		0 : -EINVAL;
 }
 
+#define RECORD_DEPTH	4
+
+BTF_ID_LIST_SINGLE(cpumask_id, struct, bpf_cpumask)
+
 /*
- * Kinds of maps that neither wake nor allocate pages when a program uses them:
- * with a timer or a work queue in it, even an update of an element does.
+ * What goes when an element is updated or an object dropped: a timer or a work
+ * queue would be waited for or wakes, as does the last reference to most of the
+ * kernel's objects. Objects may hold others, in so many levels.
  */
+static bool record_allowed(const struct btf_record *rec, int depth)
+{
+	const struct btf_struct_meta *meta;
+	const struct btf_field *f;
+	u32 i;
+
+	if (IS_ERR_OR_NULL(rec))
+		return true;
+	if (!depth || btf_record_has_field(rec, BPF_TIMER | BPF_WORKQUEUE))
+		return false;
+	for (i = 0; i < rec->cnt; i++) {
+		f = &rec->fields[i];
+		if (f->type & (BPF_KPTR_REF | BPF_KPTR_PERCPU)) {
+			if (btf_is_kernel(f->kptr.btf)) {
+				if (f->kptr.btf_id != cpumask_id[0])
+					return false;
+				continue;
+			}
+			meta = btf_find_struct_meta(f->kptr.btf, f->kptr.btf_id);
+			if (meta && !record_allowed(meta->record, depth - 1))
+				return false;
+		} else if (f->type & BPF_GRAPH_ROOT) {
+			if (!record_allowed(f->graph_root.value_rec, depth - 1))
+				return false;
+		}
+	}
+	return true;
+}
+
+/* Kinds of maps that neither wake nor allocate pages when a program uses them. */
 static bool map_allowed(const struct bpf_map *map)
 {
-	if (btf_record_has_field(map->record, BPF_TIMER | BPF_WORKQUEUE))
+	if (!record_allowed(map->record, RECORD_DEPTH))
 		return false;
 	switch (map->map_type) {
 	case BPF_MAP_TYPE_HASH:
@@ -274,31 +311,36 @@ static u64 sum(struct ghost_enclave *e, size_t offset)
 
 #define SUM(e, what)	sum(e, offsetof(struct ghost_bpf_stats, what))
 
-ssize_t ghost_bpf_show(struct ghost_enclave *e, char *buf)
+/* A line a slot, for the file and for exit records. Any context. */
+void ghost_bpf_show_slots(struct seq_buf *s, struct ghost_enclave *e)
 {
-	ssize_t len = 0;
+	struct bpf_prog *prog;
 	int i;
 
 	for (i = 0; i < GHOST_BPF_NR; i++) {
-		struct bpf_prog *prog;
-
 		rcu_read_lock();
 		prog = rcu_dereference(e->bpf[i]);
-		len += sysfs_emit_at(buf, len, "%s prog %u runs %llu", slot_name[i],
-				     prog ? prog->aux->id : 0, SUM(e, runs[i]));
+		seq_buf_printf(s, "%s prog %u runs %llu", slot_name[i],
+			       prog ? prog->aux->id : 0, SUM(e, runs[i]));
 		rcu_read_unlock();
 		if (i == GHOST_SLOT_SCHED)
-			len += sysfs_emit_at(buf, len, " latched %llu failed %llu",
-					     SUM(e, latched), SUM(e, failed));
+			seq_buf_printf(s, " latched %llu failed %llu",
+				       SUM(e, latched), SUM(e, failed));
 		else if (i == GHOST_SLOT_MSG)
-			len += sysfs_emit_at(buf, len,
-					     " dropped %llu overflow %llu unqueued %llu",
-					     SUM(e, dropped), SUM(e, overflow),
-					     SUM(e, unqueued));
+			seq_buf_printf(s, " dropped %llu overflow %llu unqueued %llu",
+				       SUM(e, dropped), SUM(e, overflow),
+				       SUM(e, unqueued));
 		else if (i == GHOST_SLOT_SELECT_RQ)
-			len += sysfs_emit_at(buf, len, " refused %llu",
-					     SUM(e, refused));
-		len += sysfs_emit_at(buf, len, "\n");
+			seq_buf_printf(s, " refused %llu", SUM(e, refused));
+		seq_buf_putc(s, '\n');
 	}
-	return len;
+}
+
+ssize_t ghost_bpf_show(struct ghost_enclave *e, char *buf)
+{
+	struct seq_buf s;
+
+	seq_buf_init(&s, buf, PAGE_SIZE);
+	ghost_bpf_show_slots(&s, e);
+	return seq_buf_used(&s);
 }

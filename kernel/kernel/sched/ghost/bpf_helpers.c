@@ -19,6 +19,14 @@
 #define RESCHED_FLAGS	(RESCHED_ANY_CLASS | RESCHED_CLASSES |			\
 			 SET_MUST_RESCHED | WAKE_AGENT)
 
+/* Count the helper that returns @ret, if it has failed. */
+static int counted(int ret)
+{
+	if (ret < 0)
+		ghost_bpf_count(&__this_cpu_read(ghost_bpf_running)->e->bpf_stats->failed);
+	return ret;
+}
+
 /* ---- run_gtid ---- */
 
 /*
@@ -70,7 +78,7 @@ static int check_run(struct ghost_bpf_run *r, struct task_struct *p, u32 barrier
 		return -EINVAL;
 	if (p->ghost.enclave != r->e)
 		return -EPERM;
-	if (p->on_cpu)
+	if (p->on_cpu || ghost_switched_to(task_rq(p), p))
 		return -EBUSY;
 	if (task_rq(p) != r->rq && is_migration_disabled(p))
 		return -ESTALE;
@@ -94,7 +102,7 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	int ret;
 
 	if (!p)
-		return -ENOENT;
+		return counted(-ENOENT);
 
 	src = lock_rq_of(r, p);
 	if (p->ghost.flags & GHOST_TF_AGENT) {
@@ -103,7 +111,6 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	}
 	ret = check_run(r, p, barrier, run_flags);
 	if (ret) {
-		ghost_bpf_count(&r->e->bpf_stats->failed);
 		ghost_bpf_latch_failure(r->e, p, -ret);
 		goto unlock;
 	}
@@ -115,7 +122,7 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	ghost_bpf_count(&r->e->bpf_stats->latched);
 unlock:
 	unlock_rq_of(r, src);
-	return ret;
+	return counted(ret);
 }
 
 static const struct bpf_func_proto run_gtid_proto = {
@@ -147,12 +154,11 @@ BPF_CALL_1(bpf_ghost_wake_agent, u32, cpu)
 {
 	int ret = check_cpu(cpu);
 
-	if (ret)
-		return ret;
-	if (!our_cpu(cpu))
-		return -EXDEV;
-	ghost_wake_agent(cpu);
-	return 0;
+	if (!ret && !our_cpu(cpu))
+		ret = -EXDEV;
+	if (!ret)
+		ghost_wake_agent(cpu);
+	return counted(ret);
 }
 
 static const struct bpf_func_proto wake_agent_proto = {
@@ -177,14 +183,15 @@ BPF_CALL_2(bpf_ghost_resched_cpu2, u32, cpu, u32, flags)
 	struct ghost_rq *g;
 	int ret = check_cpu(cpu);
 
-	if (ret)
-		return ret;
-	if (flags & ~RESCHED_FLAGS)
-		return -EINVAL;
-	if (!our_cpu(cpu))
-		return -EXDEV;
-	if (!(flags & RESCHED_ANY_CLASS) && !(flags & running_class(cpu)))
+	if (!ret && (flags & ~RESCHED_FLAGS))
+		ret = -EINVAL;
+	if (!ret && !our_cpu(cpu))
+		ret = -EXDEV;
+	/* Asked for, and so not counted: the class was a condition. */
+	if (!ret && !(flags & RESCHED_ANY_CLASS) && !(flags & running_class(cpu)))
 		return -EPERM;
+	if (ret)
+		return counted(ret);
 
 	g = &cpu_rq(cpu)->ghost;
 	if (flags & SET_MUST_RESCHED)
@@ -213,7 +220,7 @@ BPF_CALL_1(bpf_ghost_sync_commit, const struct bpf_dynptr_kern *, ptr)
 
 	data = __bpf_dynptr_data(ptr, sizeof(args));
 	if (!data)
-		return -EINVAL;
+		return counted(-EINVAL);
 	memcpy(&args, data, sizeof(args));
 
 	rq_unpin_lock(r->rq, r->rf);
@@ -222,7 +229,7 @@ BPF_CALL_1(bpf_ghost_sync_commit, const struct bpf_dynptr_kern *, ptr)
 	raw_spin_rq_lock(r->rq);
 	rq_repin_lock(r->rq, r->rf);
 	update_rq_clock(r->rq);
-	return ret;
+	return counted(ret);
 }
 
 static const struct bpf_func_proto sync_commit_proto = {
@@ -239,9 +246,9 @@ BPF_CALL_3(bpf_ghost_get_affinity, s64, gtid, u8 *, mask, u32, size)
 
 	memset(mask, 0, size);
 	if (!p)
-		return -ENOENT;
+		return counted(-ENOENT);
 	if (size < cpumask_size())
-		return -E2BIG;
+		return counted(-E2BIG);
 	/* Not cpus_ptr: nobody is told when migrate_enable() widens that. */
 	memcpy(mask, cpumask_bits(&p->cpus_mask), cpumask_size());
 	return nr_cpu_ids;
@@ -262,7 +269,7 @@ BPF_CALL_3(bpf_ghost_get_comm, s64, gtid, char *, buf, u32, size)
 
 	if (!p) {
 		memset(buf, 0, size);
-		return -ENOENT;
+		return counted(-ENOENT);
 	}
 	strscpy_pad(buf, p->comm, size);
 	return 0;
@@ -379,17 +386,22 @@ __bpf_kfunc_start_defs();
 
 /**
  * bpf_ghost_destroy_enclave - give everything back
- * @code: why; shown when the enclave ends
+ * @code: why
+ * @why__str: the same in words, a constant
  *
  * The enclave of the program is destroyed soon after: its tasks go on in the
- * fair class.
+ * fair class. Code and words of the first call are shown in the exit record.
  */
-__bpf_kfunc void bpf_ghost_destroy_enclave(int code)
+__bpf_kfunc void bpf_ghost_destroy_enclave(int code, const char *why__str)
 {
 	struct ghost_enclave *e = __this_cpu_read(ghost_bpf_running)->e;
 
-	WRITE_ONCE(e->exit_code, code);
-	ghost_enclave_destroy(e, GHOST_EXIT_BPF);
+	if (xchg(&e->bpf_exit.said, 1))
+		return;
+	e->bpf_exit.code = code;
+	strscpy(e->bpf_exit.why, why__str);
+	/* The enclave lock is held around some messages: not here. */
+	ghost_enclave_todo(e, GHOST_TODO_BPF_EXIT);
 }
 
 /**

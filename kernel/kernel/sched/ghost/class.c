@@ -289,9 +289,11 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 	struct ghost_rq *g = &rq->ghost;
 	struct task_struct *prev = ghost_curr(rq);
 	bool others = ghost_others(rq);
-	bool agent = ghost_agent_ready(rq);
+	bool agent;
 
+	/* A program that is told may wake the agent: that comes first. */
 	set_avail(rq, !others);
+	agent = ghost_agent_ready(rq);
 	if (g->dont_idle || READ_ONCE(g->resched))
 		queue_balance_callback(rq, &per_cpu(resched_head, cpu_of(rq)),
 				       resched_again);

@@ -116,6 +116,50 @@ struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev)
 	return next;
 }
 
+/**
+ * struct errand - what a kworker does for a thread
+ * @work: of the kworker
+ * @fn: what
+ * @arg: handed to @fn
+ */
+struct errand {
+	struct work_struct	work;
+	void			(*fn)(void *arg);
+	void			*arg;
+};
+
+static void do_errand(struct work_struct *work)
+{
+	struct errand *x = container_of(work, struct errand, work);
+
+	x->fn(x->arg);
+}
+
+/**
+ * ghost_by_worker - do something under a lock that rescuers sleep on, too
+ * @fn: what to do
+ * @arg: handed to @fn
+ *
+ * A member could lose its CPU in the middle of it and be forgotten by its policy,
+ * and with it those who are to rescue it. Any thread can be made a member, but
+ * kworkers and agents.
+ *
+ * Context: process; no lock is held that a kworker takes.
+ */
+void ghost_by_worker(void (*fn)(void *arg), void *arg)
+{
+	struct errand x = { .fn = fn, .arg = arg };
+
+	if ((current->flags & PF_WQ_WORKER) || ghost_agent(current)) {
+		fn(arg);
+		return;
+	}
+	INIT_WORK_ONSTACK(&x.work, do_errand);
+	queue_work(system_unbound_wq, &x.work);
+	flush_work(&x.work);
+	destroy_work_on_stack(&x.work);
+}
+
 /* Under any lock: the irq_work puts. */
 void ghost_enclave_put_locked(struct ghost_enclave *e)
 {
@@ -128,6 +172,8 @@ void ghost_enclave_put_locked(struct ghost_enclave *e)
 /* Under any lock: the irq_work starts the works for @todo. */
 void ghost_enclave_todo(struct ghost_enclave *e, int todo)
 {
+	/* Orders what it is about before it, for enclave_irq_work(). */
+	smp_mb__before_atomic();
 	atomic_or(todo, &e->todo);
 	irq_work_queue(&e->irq_work);
 }
@@ -146,7 +192,9 @@ static void enclave_irq_work(struct irq_work *work)
 	int puts = atomic_xchg(&e->puts, 0);
 	int todo = atomic_xchg(&e->todo, 0);
 
-	if (todo & GHOST_TODO_DESTROY)
+	if (todo & GHOST_TODO_BPF_EXIT)
+		ghost_exit_blame(e, GHOST_EXIT_BPF, NULL);
+	if (todo & (GHOST_TODO_DESTROY | GHOST_TODO_BPF_EXIT))
 		start_work(e, &e->destroy_work);
 	if (todo & GHOST_TODO_REAP)
 		start_work(e, &e->reap_work);
@@ -323,16 +371,19 @@ static void reap(struct ghost_enclave *e)
 	struct task_struct *p, *last = NULL;
 
 	while ((p = next_to_reap(e))) {
+		/* The reference kept so far makes it the same thread. */
+		if (last)
+			put_task_struct(last);
 		if (p == last) {
 			pr_warn_ratelimited("ghost: enclave_%lu: task %d does not leave\n",
 					    e->id, task_pid_nr(p));
-			put_task_struct(p);
 			break;
 		}
 		last = p;
 		sched_setscheduler_nocheck(p, SCHED_NORMAL, &param);
-		put_task_struct(p);
 	}
+	if (last)
+		put_task_struct(last);
 }
 
 static void reap_work(struct work_struct *work)
@@ -386,8 +437,8 @@ static void destroy_work(struct work_struct *work)
 
 	trace_ghost_enclave_destroy(e->id, ghost_exit_name(e->reason));
 	if (e->reason == GHOST_EXIT_BPF)
-		pr_info_ratelimited("ghost: enclave_%lu: its BPF program says %d\n",
-				    e->id, READ_ONCE(e->exit_code));
+		pr_info_ratelimited("ghost: enclave_%lu: its BPF program says %d: %s\n",
+				    e->id, e->bpf_exit.code, e->bpf_exit.why);
 	if (e->reason != GHOST_EXIT_USER)
 		pr_info_ratelimited("ghost: enclave_%lu destroyed by %s; its tasks go back to the fair class\n",
 				    e->id, ghost_exit_name(e->reason));
@@ -577,12 +628,78 @@ void __ghost_cpu_deactivate(int cpu)
 		move_queued(rq, dst);
 }
 
+/* A member of old in the fair class that may run on @cpu, and not here. */
+static struct task_struct *next_homeless(struct rq *rq, int *cpu)
+{
+	struct task_struct *p;
+
+	list_for_each_entry(p, &rq->cfs_tasks, se.group_node) {
+		if (!ghost_was_member(p) || p->se.sched_delayed ||
+		    is_migration_disabled(p) ||
+		    cpumask_test_cpu(cpu_of(rq), p->cpus_ptr))
+			continue;
+		*cpu = cpumask_any_and_distribute(p->cpus_ptr, cpu_active_mask);
+		if (*cpu < nr_cpu_ids)
+			return get_task_struct(p);
+	}
+	return NULL;
+}
+
+/* In the stopper of @arg's CPU, so that none of them is running. */
+static int send_home(void *arg)
+{
+	struct rq *rq = arg, *dst;
+	struct task_struct *p;
+	struct rq_flags rf;
+	bool moved = true;
+	int cpu;
+
+	rq_lock_irq(rq, &rf);
+	rq->ghost.homing = false;
+	while (moved && (p = next_homeless(rq, &cpu))) {
+		dst = cpu_rq(cpu);
+		rq_unpin_lock(rq, &rf);
+		double_lock_balance(rq, dst);
+		update_rq_clock(rq);
+		update_rq_clock(dst);
+		moved = task_rq(p) == rq && task_on_rq_queued(p) &&
+			!is_migration_disabled(p) && cpu_active(cpu) &&
+			cpumask_test_cpu(cpu, p->cpus_ptr);
+		if (moved) {
+			ghost_move_task(rq, dst, p);
+			wakeup_preempt(dst, p, 0);
+		}
+		double_unlock_balance(rq, dst);
+		rq_repin_lock(rq, &rf);
+		put_task_struct(p);
+	}
+	rq_unlock_irq(rq, &rf);
+	return 0;
+}
+
+/**
+ * ghost_check_home - a member runs in the fair class from here on
+ * @rq: where it is; locked
+ * @p: member that is lent, or has left
+ *
+ * A transaction may have put it on a CPU that its affinity forbids. The fair class
+ * would leave it there until it sleeps.
+ */
+void ghost_check_home(struct rq *rq, struct task_struct *p)
+{
+	if (!task_on_rq_queued(p) || cpumask_test_cpu(cpu_of(rq), p->cpus_ptr) ||
+	    !cpu_online(cpu_of(rq)))
+		return;
+	rq->ghost.homeless = true;
+	irq_work_queue_on(&rq->ghost.work, cpu_of(rq));
+}
+
 static void rq_irq_work(struct irq_work *work)
 {
 	struct rq *rq = container_of(work, struct rq, ghost.work);
 	struct task_struct *victim = NULL;
 	struct rq_flags rf;
-	bool stray;
+	bool stray, home;
 
 	rq_lock(rq, &rf);
 	if (READ_ONCE(rq->ghost.resched) && xchg(&rq->ghost.resched, 0))
@@ -594,9 +711,15 @@ static void rq_irq_work(struct irq_work *work)
 			victim = get_task_struct(rq->ghost.agent);
 	}
 	rq->ghost.kill = false;
+	home = rq->ghost.homeless && !rq->ghost.homing;
+	rq->ghost.homing |= home;
+	rq->ghost.homeless = false;
 	stray = !cpu_active(cpu_of(rq)) && !list_empty(&rq->ghost.tasks);
 	rq_unlock(rq, &rf);
 
+	/* The stopper is disabled on a CPU from which all threads are moved. */
+	if (home && !stop_one_cpu_nowait(cpu_of(rq), send_home, rq, &rq->ghost.stop))
+		rq->ghost.homing = false;
 	if (stray)
 		move_queued(rq, cpumask_any(cpu_active_mask));
 

@@ -7,7 +7,6 @@
  * /sys/fs/ghost/exits. The same text of living enclaves is for SysRq.
  */
 #include <linux/kdebug.h>
-#include <linux/seq_buf.h>
 #include <linux/seq_file.h>
 #include <trace/events/ghost.h>
 #include "fs.h"
@@ -18,11 +17,13 @@
 
 /**
  * struct ghost_exit_record - one text
+ * @ref: the list's, and one for each reader
  * @node: in the list of those kept, oldest first
  * @len: bytes of @text
  * @text: not terminated
  */
 struct ghost_exit_record {
+	refcount_t		ref;
 	struct list_head	node;
 	size_t			len;
 	char			text[];
@@ -31,7 +32,7 @@ struct ghost_exit_record {
 /* The records kept, and how many there ever were. */
 static LIST_HEAD(records);
 static unsigned long nr_records;
-static DEFINE_MUTEX(records_lock);
+static DEFINE_RAW_SPINLOCK(records_lock);
 
 static const char * const reason_name[] = {
 	[GHOST_EXIT_NONE]	= "none",
@@ -216,9 +217,16 @@ static void show_enclave(struct seq_buf *s, struct ghost_enclave *e)
 	show_tasks(s, e);
 	raw_spin_unlock_irqrestore(&e->lock, flags);
 
+	ghost_bpf_show_slots(s, e);
 	/* The set may change meanwhile: each possible CPU can be shown. */
 	for_each_cpu(cpu, e->cpus)
 		show_cpu(s, e, cpu);
+}
+
+static void put_record(struct ghost_exit_record *rec)
+{
+	if (rec && refcount_dec_and_test(&rec->ref))
+		ghost_exit_free(rec);
 }
 
 /* Drop the oldest while there are too many. */
@@ -227,7 +235,8 @@ static void keep(struct ghost_exit_record *rec)
 	static unsigned int kept;
 	struct ghost_exit_record *old = NULL;
 
-	mutex_lock(&records_lock);
+	refcount_set(&rec->ref, 1);
+	raw_spin_lock(&records_lock);
 	list_add_tail(&rec->node, &records);
 	nr_records++;
 	if (kept == RECORDS_KEPT) {
@@ -236,8 +245,8 @@ static void keep(struct ghost_exit_record *rec)
 	} else {
 		kept++;
 	}
-	mutex_unlock(&records_lock);
-	ghost_exit_free(old);
+	raw_spin_unlock(&records_lock);
+	put_record(old);
 }
 
 /**
@@ -258,7 +267,8 @@ void ghost_exit_write(struct ghost_enclave *e)
 		       e->id, ghost_exit_name(e->reason), ms / MSEC_PER_SEC,
 		       ms % MSEC_PER_SEC);
 	if (e->reason == GHOST_EXIT_BPF)
-		seq_buf_printf(&s, "the program says %d\n", READ_ONCE(e->exit_code));
+		seq_buf_printf(&s, "the program says %d: %s\n", e->bpf_exit.code,
+			       e->bpf_exit.why);
 	show_blame(&s, e);
 	show_enclave(&s, e);
 	rec->len = seq_buf_used(&s);	/* what found no room is cut */
@@ -267,18 +277,25 @@ void ghost_exit_write(struct ghost_enclave *e)
 
 static int exits_show(struct seq_file *m, void *unused)
 {
-	struct ghost_exit_record *rec;
-	unsigned long nr = 0;
+	struct ghost_exit_record *rec, *shown[RECORDS_KEPT];
+	unsigned long last;
+	int i, nr = 0;
 
-	mutex_lock(&records_lock);
-	list_for_each_entry(rec, &records, node)
-		nr++;
+	/* Members read, too: they hold no lock that a destruction waits for. */
+	raw_spin_lock(&records_lock);
 	list_for_each_entry(rec, &records, node) {
-		seq_printf(m, "record %lu: ", nr_records - --nr);
-		seq_write(m, rec->text, rec->len);
-		seq_putc(m, '\n');
+		refcount_inc(&rec->ref);
+		shown[nr++] = rec;
 	}
-	mutex_unlock(&records_lock);
+	last = nr_records;
+	raw_spin_unlock(&records_lock);
+
+	for (i = 0; i < nr; i++) {
+		seq_printf(m, "record %lu: ", last - (nr - 1 - i));
+		seq_write(m, shown[i]->text, shown[i]->len);
+		seq_putc(m, '\n');
+		put_record(shown[i]);
+	}
 	return 0;
 }
 

@@ -100,6 +100,8 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	if (running)
 		set_next_task(rq, p);
 	check_class_changed(rq, p, prev_class, p->prio);
+	if (lend)
+		ghost_check_home(rq, p);
 unlock:
 	task_rq_unlock(rq, p, &rf);
 }
@@ -119,18 +121,9 @@ static struct task_struct *first_task(struct ghost_enclave *e, bool lend)
 	return p;
 }
 
-/**
- * ghost_fallback_update - lend the members out, or take them back
- * @e: enclave
- *
- * When it returns every member has the class that the agents' state asks for,
- * but for those that running threads have changed since. A running member
- * gives its WAKEUP at its next pass through the scheduler.
- *
- * Context: process; no locks held.
- */
-void ghost_fallback_update(struct ghost_enclave *e)
+static void update(void *arg)
 {
+	struct ghost_enclave *e = arg;
 	struct task_struct *p;
 	bool lend, sweep;
 	u32 n;
@@ -151,6 +144,21 @@ void ghost_fallback_update(struct ghost_enclave *e)
 		put_task_struct(p);
 	}
 	mutex_unlock(&e->sweep_lock);
+}
+
+/**
+ * ghost_fallback_update - lend the members out, or take them back
+ * @e: enclave
+ *
+ * When it returns every member has the class that the agents' state asks for,
+ * but for those that running threads have changed since. A running member
+ * gives its WAKEUP at its next pass through the scheduler.
+ *
+ * Context: process; no locks held.
+ */
+void ghost_fallback_update(struct ghost_enclave *e)
+{
+	ghost_by_worker(update, e);
 }
 
 /* A member has come into our class, while others are lent. rq lock held. */

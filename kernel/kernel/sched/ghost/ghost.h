@@ -27,6 +27,7 @@
 #include <linux/mmu_context.h>
 #include <linux/nospec.h>
 #include <linux/psi.h>
+#include <linux/seq_buf.h>
 #include <linux/slab.h>
 #include <linux/wait.h>
 #include <linux/workqueue.h>
@@ -61,6 +62,9 @@ enum ghost_exit {
 	GHOST_EXIT_BPF,
 };
 
+/* Bytes of a BPF program's last words that are kept. */
+#define GHOST_BPF_WHY		128
+
 /* The programs of an enclave, in the order of the BPF program types. */
 enum ghost_bpf_slot {
 	GHOST_SLOT_SCHED,
@@ -73,7 +77,7 @@ enum ghost_bpf_slot {
  * struct ghost_bpf_stats - what the programs of an enclave did, a CPU's share
  * @runs: calls, by slot
  * @latched: run_gtid that succeeded
- * @failed: ... and that failed
+ * @failed: helpers that failed
  * @dropped: messages that the MSG program kept from the queue
  * @overflow: messages that it let through and that found no room
  * @unqueued: messages that it did not see, for the task has no queue
@@ -87,6 +91,18 @@ struct ghost_bpf_stats {
 	u64	overflow;
 	u64	unqueued;
 	u64	refused;
+};
+
+/**
+ * struct ghost_bpf_exit - a BPF program gives everything back
+ * @said: it has; whoever sets it writes the rest
+ * @code: why
+ * @why: in words
+ */
+struct ghost_bpf_exit {
+	int	said;
+	int	code;
+	char	why[GHOST_BPF_WHY];
 };
 
 /**
@@ -208,7 +224,8 @@ struct ghost_queue {
  * @wait: changes of @online, @removed, @gone and @reserved
  * @bpf: programs by slot (RCU, written under the lock in bpf_link.c)
  * @bpf_stats: a CPU's share each, written with interrupts off
- * @exit_code: what the BPF program that destroys it has said
+ * @bpf_exit: what the BPF program that destroys it has said; written by the first
+ *	only, before it sets GHOST_TODO_BPF_EXIT
  * @excused: jiffies in which a higher class had all CPUs, see watchdog.c;
  *	written by the watchdog work only
  * @sampled: jiffies of the last look for @excused; watchdog work only
@@ -274,7 +291,7 @@ struct ghost_enclave {
 
 	struct bpf_prog __rcu	*bpf[GHOST_BPF_NR];
 	struct ghost_bpf_stats __percpu *bpf_stats;
-	int			exit_code;
+	struct ghost_bpf_exit	bpf_exit;
 
 	unsigned long		excused;
 	unsigned long		sampled;
@@ -304,6 +321,7 @@ struct ghost_enclave {
 #define GHOST_TODO_REAP		0x2
 #define GHOST_TODO_RELEASE	0x4
 #define GHOST_TODO_FALLBACK	0x8
+#define GHOST_TODO_BPF_EXIT	0x10
 
 /**
  * struct ghost_join - how a thread enters an enclave
@@ -327,6 +345,8 @@ extern unsigned long sysctl_ghost_agent_hog_ms;
 struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);
 void ghost_enclave_publish(struct ghost_enclave *e);
 struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev);
+void ghost_check_home(struct rq *rq, struct task_struct *p);
+void ghost_by_worker(void (*fn)(void *arg), void *arg);
 void ghost_enclave_put(struct ghost_enclave *e);
 void ghost_enclave_put_locked(struct ghost_enclave *e);
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus);
@@ -447,6 +467,7 @@ void ghost_bpf_latch_failure(struct ghost_enclave *e, struct task_struct *p,
 			     int error);
 int ghost_bpf_select_rq(struct ghost_enclave *e, struct bpf_prog *prog,
 			struct task_struct *p, int cpu, int flags);
+void ghost_bpf_show_slots(struct seq_buf *s, struct ghost_enclave *e);
 ssize_t ghost_bpf_show(struct ghost_enclave *e, char *buf);
 
 /* The program in a slot, or NULL. Interrupts are off. */
@@ -465,7 +486,7 @@ static inline void ghost_bpf_count(u64 __percpu *what)
 /* bpf_helpers.c */
 const struct bpf_func_proto *
 ghost_bpf_func_proto(enum bpf_func_id id, const struct bpf_prog *prog);
-void bpf_ghost_destroy_enclave(int code);
+void bpf_ghost_destroy_enclave(int code, const char *why__str);
 int bpf_ghost_status_word(s64 gtid, struct ghost_status_word *out);
 
 /* agent.c */

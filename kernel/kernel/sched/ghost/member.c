@@ -166,6 +166,47 @@ static void step(struct walk *w)
 #define WALK_BATCH	128
 
 /**
+ * struct visit - arguments of a walk
+ * @e: enclave
+ * @fn: called for each member
+ * @arg: handed to @fn
+ */
+struct visit {
+	struct ghost_enclave	*e;
+	void			(*fn)(struct task_struct *p, void *arg);
+	void			*arg;
+};
+
+static void visit_members(void *arg)
+{
+	struct visit *v = arg;
+	struct ghost_enclave *e = v->e;
+	struct task_struct *p;
+	struct walk w;
+	int n = 0;
+
+	mutex_lock(&e->sweep_lock);
+	raw_spin_lock_irq(&e->lock);
+	w.next = list_first_entry_or_null(&e->tasks, struct task_struct,
+					  ghost.task_node);
+	w.last = list_last_entry(&e->tasks, struct task_struct, ghost.task_node);
+	list_add(&w.node, &e->walks);
+	while (w.next) {
+		p = w.next;
+		step(&w);
+		v->fn(p, v->arg);
+		if (++n % WALK_BATCH)
+			continue;
+		raw_spin_unlock_irq(&e->lock);
+		cond_resched();
+		raw_spin_lock_irq(&e->lock);
+	}
+	list_del(&w.node);
+	raw_spin_unlock_irq(&e->lock);
+	mutex_unlock(&e->sweep_lock);
+}
+
+/**
  * ghost_for_members - visit every announced member, once
  * @e: enclave
  * @fn: called for each, under the enclave lock
@@ -180,29 +221,9 @@ static void step(struct walk *w)
 void ghost_for_members(struct ghost_enclave *e,
 		       void (*fn)(struct task_struct *p, void *arg), void *arg)
 {
-	struct task_struct *p;
-	struct walk w;
-	int n = 0;
+	struct visit v = { .e = e, .fn = fn, .arg = arg };
 
-	mutex_lock(&e->sweep_lock);
-	raw_spin_lock_irq(&e->lock);
-	w.next = list_first_entry_or_null(&e->tasks, struct task_struct,
-					  ghost.task_node);
-	w.last = list_last_entry(&e->tasks, struct task_struct, ghost.task_node);
-	list_add(&w.node, &e->walks);
-	while (w.next) {
-		p = w.next;
-		step(&w);
-		fn(p, arg);
-		if (++n % WALK_BATCH)
-			continue;
-		raw_spin_unlock_irq(&e->lock);
-		cond_resched();
-		raw_spin_lock_irq(&e->lock);
-	}
-	list_del(&w.node);
-	raw_spin_unlock_irq(&e->lock);
-	mutex_unlock(&e->sweep_lock);
+	ghost_by_worker(visit_members, &v);
 }
 
 /* @p is taken out of its place in the list: no walk may stand there. */
@@ -434,6 +455,7 @@ void __ghost_finish_setscheduler(struct rq *rq, struct task_struct *p)
 			put_task_struct(p);
 		} else {
 			leave(rq, p);
+			ghost_check_home(rq, p);
 		}
 		return;
 	}

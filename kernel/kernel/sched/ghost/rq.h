@@ -7,6 +7,7 @@
 
 #include <linux/irq_work.h>
 #include <linux/jump_label_ratelimit.h>
+#include <linux/stop_machine.h>
 
 #ifdef CONFIG_SCHED_CLASS_GHOST
 
@@ -51,6 +52,9 @@ struct sched_class;
  * @resched: a BPF program wants this CPU to schedule; lockless
  * @dont_idle: a BPF program wants the CPU to schedule again when it goes idle
  * @mute_preempt: prev is taken off by a failed sync group, without PREEMPT
+ * @homeless: there may be threads to be sent home, by @work
+ * @homing: @stop is on its way; cleared by it
+ * @stop: sends home
  * @work: carries out what may not be done under a rq lock
  *
  * Protected by the rq lock where not stated otherwise.
@@ -81,6 +85,9 @@ struct ghost_rq {
 	int				resched;
 	bool				dont_idle;
 	bool				mute_preempt;
+	bool				homeless;
+	bool				homing;
+	struct cpu_stop_work		stop;
 	struct irq_work			work;
 };
 
