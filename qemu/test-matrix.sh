@@ -19,6 +19,8 @@
 #                    ticks, live patches, memory cgroups, other users' root
 #   nobtf            a kernel without BTF, which is built: policies in BPF, hints,
 #                    observers
+#   lockdep kasan kcsan  all tests, and torture, on kernels that check themselves;
+#                    hours, and only when named
 
 . "$(dirname "$0")/../scripts/common.sh"
 
@@ -51,6 +53,18 @@ run_row()
 	results+=("$(printf '%-10s %-44s %5d s' "$name" "$line" $((SECONDS - start)))")
 }
 
+# Runs operations of make torture on the variant $1; the row's last word is theirs.
+torture()
+{
+	local start=$SECONDS line log=$BUILD/logs/matrix-torture-$1.log
+
+	"$TOP/qemu/run.sh" --variant "$1" --cpus 4 --timeout 14400 \
+		--append 'loglevel=4 psi=0 preempt=full' --name "torture-$1" -- \
+		ghost-torture --seconds 14400 --operations 2000 >"$log" 2>&1 || status=1
+	line=$(grep -E '^[0-9]+ operations in' "$log") || line="torture failed, see $log"
+	results+=("$(printf '%-10s %-44s %5d s' "$1" "${line%%;*}" $((SECONDS - start)))")
+}
+
 [ ${#wanted[@]} -gt 0 ] || wanted=("${rows[@]}")
 for row in "${wanted[@]}"; do
 	case $row in
@@ -76,7 +90,11 @@ for row in "${wanted[@]}"; do
 	nobtf)
 		"$TOP/scripts/build-kernel.sh" --variant nobtf
 		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhop]*' ;;
-	*) die "no row '$row'; there are: ${rows[*]}" ;;
+	lockdep|kasan|kcsan)
+		"$TOP/scripts/build-kernel.sh" --variant "$row"
+		run_row "$row" --cpus 4 --variant "$row"
+		torture "$row" ;;
+	*) die "no row '$row'; there are: ${rows[*]} lockdep kasan kcsan" ;;
 	esac
 done
 

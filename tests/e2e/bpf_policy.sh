@@ -152,7 +152,7 @@ check "every task of one CPU has ended" lines "$tmp/pinned" 6
 check "none is left in the enclave" within 60 members "$enclave" -eq 0
 check "nobody was starved" stop_agent "$tmp/all.log"
 check "who left was given back" [ "$(number all released)" -gt 0 ]
-echo "# $(number all picks) picks, longest wait $(number all max_wait_us) us"
+echo "# counted: $(number all picks) picks, longest wait $(number all max_wait_us) us"
 
 check "with room for 4 tasks" \
 	start_agent small --cpus "1-$last" --max-tasks 4

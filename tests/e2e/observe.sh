@@ -8,7 +8,7 @@ if [ ! -e /sys/kernel/btf/vmlinux ]; then
 	echo "1..0 # SKIP observers need BTF; e2e/nobtf looks at what is said"
 	exit
 fi
-planned=24
+planned=25
 . "$(dirname "$0")/tap.inc"
 
 # observe ARGS...: what it prints goes to $tmp/seen, while somebody works.
@@ -117,6 +117,7 @@ within 60 enclave_gone "$fifo"
 check "a policy in BPF" start_agent bpf --cpus 1
 work "$enclave"
 check "is seen, too" sees "$enclave" --seconds 2
+check "messages of its CPU" row CPU_TICK
 check "it makes no transactions" sh -c "! grep commits '$tmp/seen'"
 stop_work
 

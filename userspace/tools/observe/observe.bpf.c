@@ -83,12 +83,14 @@ SEC("tp_btf/ghost_message")
 int BPF_PROG(message, struct task_struct *p, __s64 gtid, __u16 type, __u32 barrier,
 	     bool delivered)
 {
-	__u32 i = (type - GHOST_TASK_MSG_FIRST) & (OBSERVE_TYPES - 1);
+	__u32 i = type & (OBSERVE_TYPES - 1);
 	__u64 now = bpf_ktime_get_ns();
 	__u32 tid = p->pid;
 
 	if (!is_member(p))
 		return 0;
+	if (type >= GHOST_CPU_MSG_FIRST)
+		i += OBSERVE_TYPES;
 	count(&observed.messages[i]);
 	if (delivered)
 		count(&observed.rung[i]);
@@ -102,7 +104,7 @@ int BPF_PROG(commit, int cpu, __s64 gtid, __u32 barrier, __s32 state)
 {
 	if (is_cpu(cpu))
 		count(&observed.commits[(state - GHOST_TXN_STATE_BASE) &
-					(OBSERVE_TYPES - 1)]);
+					(OBSERVE_STATES - 1)]);
 	return 0;
 }
 

@@ -69,26 +69,35 @@ static void print_buckets(const char *what, const __u64 *buckets)
 		       (int)(buckets[i] * strlen(bar) / most), bar);
 }
 
+static const char *message_name(int i)
+{
+	return ghost_msg_name(i < OBSERVE_TYPES ? GHOST_TASK_MSG_FIRST + i :
+			      GHOST_CPU_MSG_FIRST + i - OBSERVE_TYPES);
+}
+
+static const char *state_name(int i)
+{
+	return ghost_txn_state_name(GHOST_TXN_STATE_BASE + i);
+}
+
 static void print(unsigned long id, double seconds, const struct observed *o)
 {
 	int i;
 
 	printf("enclave %lu, %.1f s\n\n", id, seconds);
 	printf("  %-24s %12s %12s\n", "messages", "number", "a second");
-	for (i = 0; i < OBSERVE_TYPES; i++)
+	for (i = 0; i < 2 * OBSERVE_TYPES; i++)
 		if (o->messages[i])
-			print_count(ghost_msg_name(GHOST_TASK_MSG_FIRST + i),
-				    o->messages[i], seconds);
+			print_count(message_name(i), o->messages[i], seconds);
 	printf("\n  %-24s %12s %12s\n", "picks", "number", "a second");
 	print_count("tasks", o->picks, seconds);
 	print_count("idle on purpose", o->idles, seconds);
-	for (i = 0; i < OBSERVE_TYPES; i++) {
+	for (i = 0; i < OBSERVE_STATES; i++) {
 		char what[32];
 
 		if (!o->commits[i])
 			continue;
-		snprintf(what, sizeof(what), "commits %s",
-			 ghost_txn_state_name(GHOST_TXN_STATE_BASE + i));
+		snprintf(what, sizeof(what), "commits %s", state_name(i));
 		print_count(what, o->commits[i], seconds);
 	}
 	print_buckets("from wake-up to run", o->to_run);
@@ -97,14 +106,14 @@ static void print(unsigned long id, double seconds, const struct observed *o)
 
 /* ---- for programs ---- */
 
-static void json_counts(const char *key, const __u64 *counts,
+static void json_counts(const char *key, const __u64 *counts, int n,
 			const char *(*name)(int i))
 {
 	const char *comma = "";
 	int i;
 
 	printf(",\"%s\":{", key);
-	for (i = 0; i < OBSERVE_TYPES; i++) {
+	for (i = 0; i < n; i++) {
 		if (!counts[i])
 			continue;
 		printf("%s\"%s\":%llu", comma, name(i),
@@ -131,24 +140,14 @@ static void json_buckets(const char *key, const __u64 *buckets)
 	putchar(']');
 }
 
-static const char *message_name(int i)
-{
-	return ghost_msg_name(GHOST_TASK_MSG_FIRST + i);
-}
-
-static const char *state_name(int i)
-{
-	return ghost_txn_state_name(GHOST_TXN_STATE_BASE + i);
-}
-
 static void print_json(unsigned long id, double seconds, const struct observed *o)
 {
 	printf("{\"id\":%lu,\"seconds\":%.3f", id, seconds);
-	json_counts("messages", o->messages, message_name);
-	json_counts("in_ring", o->rung, message_name);
+	json_counts("messages", o->messages, 2 * OBSERVE_TYPES, message_name);
+	json_counts("in_ring", o->rung, 2 * OBSERVE_TYPES, message_name);
 	printf(",\"picks\":{\"tasks\":%llu,\"idle\":%llu}",
 	       (unsigned long long)o->picks, (unsigned long long)o->idles);
-	json_counts("commits", o->commits, state_name);
+	json_counts("commits", o->commits, OBSERVE_STATES, state_name);
 	json_buckets("wakeup_to_run_us", o->to_run);
 	json_buckets("idle_to_latch_us", o->to_latch);
 	puts("}");

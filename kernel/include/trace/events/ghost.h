@@ -23,7 +23,14 @@
 	{ MSG_TASK_SWITCHTO,		"SWITCHTO" },		\
 	{ MSG_TASK_AFFINITY_CHANGED,	"AFFINITY_CHANGED" },	\
 	{ MSG_TASK_ON_CPU,		"ON_CPU" },		\
-	{ MSG_TASK_PRIORITY_CHANGED,	"PRIORITY_CHANGED" }
+	{ MSG_TASK_PRIORITY_CHANGED,	"PRIORITY_CHANGED" },	\
+	{ MSG_CPU_TICK,			"CPU_TICK" },		\
+	{ MSG_CPU_TIMER_EXPIRED,	"CPU_TIMER_EXPIRED" },	\
+	{ MSG_CPU_NOT_IDLE,		"CPU_NOT_IDLE" },	\
+	{ MSG_CPU_AVAILABLE,		"CPU_AVAILABLE" },	\
+	{ MSG_CPU_BUSY,			"CPU_BUSY" },		\
+	{ MSG_CPU_AGENT_BLOCKED,	"CPU_AGENT_BLOCKED" },	\
+	{ MSG_CPU_AGENT_WAKEUP,		"CPU_AGENT_WAKEUP" }
 
 #define ghost_txn_names							\
 	{ GHOST_TXN_COMPLETE,			"COMPLETE" },		\
@@ -44,13 +51,13 @@
 	{ GHOST_TXN_POISONED,			"POISONED" }
 
 /**
- * ghost_message - a task message was due
- * @p: task it is about
- * @gtid: id of the task
- * @type: MSG_TASK_*
- * @barrier: of the task, which the event has stepped
- * @delivered: it went into the ring; if not, the task has no queue, is gated,
- *	or the ring is full
+ * ghost_message - a message was due
+ * @p: task it is about; of one about a CPU the agent
+ * @gtid: its id
+ * @type: MSG_TASK_* or MSG_CPU_*
+ * @barrier: of @p, which the event has stepped
+ * @delivered: it went into the ring; if not, the task has no queue or is gated,
+ *	the ring is full, or a program has dropped it
  */
 TRACE_EVENT(ghost_message,
 	TP_PROTO(struct task_struct *p, s64 gtid, u16 type, u32 barrier,

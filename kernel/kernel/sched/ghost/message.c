@@ -253,13 +253,18 @@ static bool send_cpu(struct rq *rq, struct bpf_ghost_msg *m, u16 size)
 	struct task_struct *agent = rq->ghost.agent;
 	struct ghost_enclave *e = agent->ghost.enclave;
 	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_MSG);
+	const u16 type = m->type;
+	bool sent;
 
 	atomic_inc(&rq->ghost.abarrier);
 	ghost_agent_sync(rq);
-	if (prog && ghost_bpf_msg(e, prog, agent, m))
-		return false;
-	return ghost_queue_produce(agent->ghost.queue, m->type,
-				   agent->ghost.barrier, m, size);
+	sent = !(prog && ghost_bpf_msg(e, prog, agent, m)) &&
+		ghost_queue_produce(agent->ghost.queue, m->type,
+				    agent->ghost.barrier, m, size);
+	if (trace_ghost_message_enabled())
+		trace_ghost_message(agent, ghost_gtid(agent), type,
+				    agent->ghost.barrier, sent);
+	return sent;
 }
 
 /* May messages about the CPU go out that the enclave's @tunable allows? */
