@@ -62,11 +62,11 @@ static int cpu_of(pid_t pid)
 }
 
 /* It belongs to CPU 0 and is committed to CPU 1. */
-static int run_abroad(FIXTURE_DATA(home) *self, struct gt_task *t)
+static int run_abroad(struct gt_enclave *e, struct gt_task *t)
 {
-	if (gt_join_asleep(&self->e, t, NULL) || gt_pin(t->pid, 0) ||
-	    gt_next_type(&self->e.q, t->gtid, MSG_TASK_AFFINITY_CHANGED, NULL) ||
-	    gt_wake_spinner(&self->e, t, NULL))
+	if (gt_join_asleep(e, t, NULL) || gt_pin(t->pid, 0) ||
+	    gt_next_type(&e->q, t->gtid, MSG_TASK_AFFINITY_CHANGED, NULL) ||
+	    gt_wake_spinner(e, t, NULL))
 		return -1;
 	return gt_schedule(&agent, 1, t, 0);
 }
@@ -85,7 +85,7 @@ static int leave(pid_t pid)
 
 TEST_F(home, leaves_while_it_runs)
 {
-	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(self, &self->t));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->t));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(1, cpu_of(self->t.pid));
 	ASSERT_EQ(0, leave(self->t.pid));
@@ -97,7 +97,7 @@ TEST_F(home, enclave_is_destroyed)
 	int i;
 
 	for (i = 0; i < NR; i++)
-		ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(self, &self->others[i])) { }
+		ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->others[i])) { }
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->others[NR - 1]));
 	EXPECT_EQ(1, cpu_of(self->others[NR - 1].pid));
 	gt_agent_stop(&agent);
@@ -109,7 +109,7 @@ TEST_F(home, enclave_is_destroyed)
 TEST_F(home, is_lent)
 {
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
-	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(self, &self->t));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->t));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
 	ASSERT_EQ(1, cpu_of(self->t.pid));
 	gt_agent_stop(&agent);
