@@ -397,6 +397,31 @@ TEST_F(msg, select_rq)
 	ASSERT_EQ(0, back_to_sleep(self));
 }
 
+/* Where affinity counts there is nothing to choose for who has one CPU. */
+TEST_F(msg, select_rq_of_a_pinned_task)
+{
+	struct gt_msg m;
+	uint32_t asked;
+
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	self->p->choice = 0;
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_pin(self->t.pid, 1));
+	EXPECT_EQ(0, woken_on(self, &m));
+	ASSERT_EQ(0, back_to_sleep(self));
+
+	ASSERT_EQ(1, gt_file_put(&self->e, "honor_affinity", "1"));
+	asked = self->p->selected;
+	EXPECT_EQ(1, woken_on(self, &m));
+	EXPECT_EQ(asked, self->p->selected);
+	ASSERT_EQ(0, back_to_sleep(self));
+
+	ASSERT_EQ(0, gt_pin(self->t.pid, -1));
+	EXPECT_EQ(0, woken_on(self, &m));
+	EXPECT_EQ(asked + 1, self->p->selected);
+	ASSERT_EQ(0, back_to_sleep(self));
+}
+
 static long fork_and_wait(long arg)
 {
 	return fork() ? 0 : (_exit(0), 0);

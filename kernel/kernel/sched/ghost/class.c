@@ -565,9 +565,15 @@ static void put_prev_task_ghost(struct rq *rq, struct task_struct *p,
 static int choose_cpu(struct ghost_enclave *e, struct task_struct *p, int cpu,
 		      int flags)
 {
-	struct bpf_prog *prog = ghost_bpf_prog(e, GHOST_SLOT_SELECT_RQ);
-	int choice = prog ? ghost_bpf_select_rq(e, prog, p, cpu, flags) : -1;
+	struct bpf_prog *prog;
+	int choice;
 
+	/* No choice: nor is another class asked then. */
+	if (p->nr_cpus_allowed == 1 && READ_ONCE(e->honor_affinity))
+		return cpumask_first(p->cpus_ptr);
+
+	prog = ghost_bpf_prog(e, GHOST_SLOT_SELECT_RQ);
+	choice = prog ? ghost_bpf_select_rq(e, prog, p, cpu, flags) : -1;
 	if (choice >= 0)
 		return choice;
 	if (READ_ONCE(e->wake_on_waker_cpu) && !(flags & WF_EXEC) &&
