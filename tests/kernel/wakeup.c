@@ -104,9 +104,10 @@ TEST_F(wakeup, not_by_a_change_of_affinity)
 
 static int fds[2];	/* of a pipe */
 
+/* So long that it sleeps, though it may lose the CPU on its way to that. */
 static long wait_for_time(long unused)
 {
-	return usleep(1000);
+	return usleep(500000);
 }
 
 static long wait_for_pipe(long unused)
