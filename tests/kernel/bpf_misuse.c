@@ -167,21 +167,20 @@ TEST(no_sleeping_programs)
 
 /* ---- maps with what wakes somebody ---- */
 
-/* A hash whose values have a struct @field of 16 bytes. */
-static int map_with(const char *field)
+/* A hash whose values are 16 bytes of what @add_field adds to @btf, a type. */
+static int map_with(int (*add_field)(struct btf *btf, const char *name),
+		    const char *name)
 {
 	LIBBPF_OPTS(bpf_map_create_opts, opts);
 	struct btf *btf = btf__new_empty();
-	int key, inner, value, map = -EINVAL, fd;
+	int key, field, value, map = -EINVAL, fd;
 	const void *data;
 	__u32 size;
 
 	key = btf__add_int(btf, "unsigned long", 8, 0);
-	inner = btf__add_struct(btf, field, 16);
-	btf__add_field(btf, "first", key, 0, 0);
-	btf__add_field(btf, "second", key, 64, 0);
+	field = add_field(btf, name);
 	value = btf__add_struct(btf, "value", 16);
-	btf__add_field(btf, "field", inner, 0, 0);
+	btf__add_field(btf, "field", field, 0, 0);
 	data = btf__raw_data(btf, &size);
 	fd = data ? bpf_btf_load(data, size, NULL) : -EINVAL;
 	if (fd >= 0) {
@@ -195,31 +194,23 @@ static int map_with(const char *field)
 	return map;
 }
 
-/* A hash whose values refer to a struct @name of the kernel. */
-static int map_of(const char *name)
+/* A struct @name of 16 bytes. */
+static int add_struct(struct btf *btf, const char *name)
 {
-	LIBBPF_OPTS(bpf_map_create_opts, opts);
-	struct btf *btf = btf__new_empty();
-	int key, object, value, map = -EINVAL, fd;
-	const void *data;
-	__u32 size;
+	int word = btf__add_int(btf, "long", 8, 0);
+	int type = btf__add_struct(btf, name, 16);
 
-	key = btf__add_int(btf, "unsigned long", 8, 0);
-	object = btf__add_struct(btf, name, 8);
-	object = btf__add_ptr(btf, btf__add_type_tag(btf, "kptr", object));
-	value = btf__add_struct(btf, "value", 8);
-	btf__add_field(btf, "object", object, 0, 0);
-	data = btf__raw_data(btf, &size);
-	fd = data ? bpf_btf_load(data, size, NULL) : -EINVAL;
-	if (fd >= 0) {
-		opts.btf_fd = fd;
-		opts.btf_key_type_id = key;
-		opts.btf_value_type_id = value;
-		map = bpf_map_create(BPF_MAP_TYPE_HASH, "map", 8, 8, 1, &opts);
-		close(fd);
-	}
-	btf__free(btf);
-	return map;
+	btf__add_field(btf, "first", word, 0, 0);
+	btf__add_field(btf, "second", word, 64, 0);
+	return type;
+}
+
+/* A reference to a struct @name of the kernel. */
+static int add_reference(struct btf *btf, const char *name)
+{
+	int type = btf__add_struct(btf, name, 8);
+
+	return btf__add_ptr(btf, btf__add_type_tag(btf, "kptr", type));
 }
 
 /* Do programs load that delete an element of @map? */
@@ -254,9 +245,9 @@ static void expect_deleter(struct __test_metadata *_metadata, const char *name,
  */
 TEST(no_maps_with_timers_or_work)
 {
-	expect_deleter(_metadata, "anything", map_with("anything"), true);
-	expect_deleter(_metadata, "timer", map_with("bpf_timer"), false);
-	expect_deleter(_metadata, "work", map_with("bpf_wq"), false);
+	expect_deleter(_metadata, "anything", map_with(add_struct, "anything"), true);
+	expect_deleter(_metadata, "timer", map_with(add_struct, "bpf_timer"), false);
+	expect_deleter(_metadata, "work", map_with(add_struct, "bpf_wq"), false);
 }
 
 /* The last reference to a cgroup, for one, wakes a worker. */
@@ -264,9 +255,9 @@ TEST(no_maps_with_objects_of_the_kernel)
 {
 	if (!gt_has_btf())
 		SKIP(return, "references need BTF");
-	expect_deleter(_metadata, "mask", map_of("bpf_cpumask"), true);
-	expect_deleter(_metadata, "cgroup", map_of("cgroup"), false);
-	expect_deleter(_metadata, "task", map_of("task_struct"), false);
+	expect_deleter(_metadata, "mask", map_with(add_reference, "bpf_cpumask"), true);
+	expect_deleter(_metadata, "cgroup", map_with(add_reference, "cgroup"), false);
+	expect_deleter(_metadata, "task", map_with(add_reference, "task_struct"), false);
 }
 
 /* ---- what is refused for programs that are loaded ---- */

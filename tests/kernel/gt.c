@@ -168,6 +168,21 @@ char gt_proc_state(pid_t pid)
 	return state;
 }
 
+/* The 39th field of its stat. */
+int gt_cpu_of(pid_t pid)
+{
+	char path[64], buf[1024], *at;
+	int i;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
+		return -1;
+	at = strrchr(buf, ')');
+	for (i = 2; at && i < 39; i++)
+		at = strchr(at + 1, ' ');
+	return at ? atoi(at) : -1;
+}
+
 int gt_policy(pid_t tid)
 {
 	int ret = sched_getscheduler(tid);

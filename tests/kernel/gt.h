@@ -47,6 +47,7 @@ void *gt_map(int fd, size_t size, int prot, int *err);
 
 uint64_t gt_gtid_of(pid_t tid);
 char gt_proc_state(pid_t pid);	/* as in /proc/PID/stat, 0: gone */
+int gt_cpu_of(pid_t pid);	/* that it was on last */
 int gt_policy(pid_t tid);
 
 /* Wait until @cond holds; false when GT_WAIT_MS have passed. */

@@ -46,21 +46,6 @@ FIXTURE_TEARDOWN(home)
 	gt_enclave_close(&self->e);
 }
 
-/* The CPU that @pid was on last, the 39th field of its stat. */
-static int cpu_of(pid_t pid)
-{
-	char path[64], buf[1024], *at;
-	int i;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
-		return -1;
-	at = strrchr(buf, ')');
-	for (i = 2; at && i < 39; i++)
-		at = strchr(at + 1, ' ');
-	return at ? atoi(at) : -1;
-}
-
 /* It belongs to CPU 0 and is committed to CPU 1. */
 static int run_abroad(struct gt_enclave *e, struct gt_task *t)
 {
@@ -77,17 +62,17 @@ static int leave(pid_t pid)
 }
 
 #define EXPECT_HOME(t) do {						\
-	EXPECT_TRUE(gt_wait_for(cpu_of((t)->pid) == 0))			\
-		TH_LOG("on CPU %d", cpu_of((t)->pid));			\
+	EXPECT_TRUE(gt_wait_for(gt_cpu_of((t)->pid) == 0))			\
+		TH_LOG("on CPU %d", gt_cpu_of((t)->pid));			\
 	EXPECT_TRUE(gt_spins(t));					\
-	EXPECT_EQ(0, cpu_of((t)->pid));					\
+	EXPECT_EQ(0, gt_cpu_of((t)->pid));					\
 } while (0)
 
 TEST_F(home, leaves_while_it_runs)
 {
 	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->t));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
-	ASSERT_EQ(1, cpu_of(self->t.pid));
+	ASSERT_EQ(1, gt_cpu_of(self->t.pid));
 	ASSERT_EQ(0, leave(self->t.pid));
 	EXPECT_HOME(&self->t);
 }
@@ -99,7 +84,7 @@ TEST_F(home, enclave_is_destroyed)
 	for (i = 0; i < NR; i++)
 		ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->others[i])) { }
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->others[NR - 1]));
-	EXPECT_EQ(1, cpu_of(self->others[NR - 1].pid));
+	EXPECT_EQ(1, gt_cpu_of(self->others[NR - 1].pid));
 	gt_agent_stop(&agent);
 	gt_destroy(&self->e);
 	for (i = 0; i < NR; i++)
@@ -111,7 +96,7 @@ TEST_F(home, is_lent)
 	ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, run_abroad(&self->e, &self->t));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
-	ASSERT_EQ(1, cpu_of(self->t.pid));
+	ASSERT_EQ(1, gt_cpu_of(self->t.pid));
 	gt_agent_stop(&agent);
 	EXPECT_HOME(&self->t);
 	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));

@@ -70,27 +70,12 @@ static int start_hogs(struct gt_task *hog, int n)
 	return 0;
 }
 
-/* The CPU that the process ran on last. */
-static int cpu_of(pid_t pid)
-{
-	char path[64], buf[512], *at;
-	int i;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
-		return -1;
-	at = strrchr(buf, ')');
-	for (i = 2; at && i < 39; i++)
-		at = strchr(at + 1, ' ');
-	return at ? atoi(at) : -1;
-}
-
 static bool hog_on_cpu_1(struct gt_task *hog)
 {
 	int i;
 
 	for (i = 0; i < MAX_HOGS; i++)
-		if (hog[i].pid > 0 && cpu_of(hog[i].pid) == 1)
+		if (hog[i].pid > 0 && gt_cpu_of(hog[i].pid) == 1)
 			return true;
 	return false;
 }
