@@ -418,7 +418,7 @@ TEST_F(msg, select_rq_of_a_pinned_task)
 
 	ASSERT_EQ(0, gt_pin(self->t.pid, -1));
 	EXPECT_EQ(0, woken_on(self, &m));
-	EXPECT_EQ(asked + 1, self->p->selected);
+	EXPECT_LT(asked, self->p->selected);
 	ASSERT_EQ(0, back_to_sleep(self));
 }
 

@@ -131,7 +131,6 @@ TEST_F(limits, timeout_of_readers)
 		EXPECT_TRUE(gt_gone(&e)) TH_LOG("round %d", round);
 		for (i = 0; i < 8; i++) {
 			EXPECT_TRUE(gt_wait_for(gt_policy(r[i].pid) == SCHED_OTHER));
-			kill(r[i].pid, SIGKILL);
 			gt_task_end(&r[i]);
 		}
 		gt_enclave_close(&e);

@@ -196,20 +196,6 @@ TEST_F(weak, timer_without_an_agent)
 	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, GT_ANY, GT_QUIET_MS, &m));
 }
 
-static int cpu_of(pid_t pid)
-{
-	char path[64], buf[1024], *p;
-	int field;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
-		return -1;
-	p = strrchr(buf, ')');
-	for (field = 2; p && field < 39; field++)
-		p = strchr(p + 1, ' ');
-	return p ? atoi(p) : -1;
-}
-
 /* 14.38 */
 TEST_F(weak, failed_commit_moves_nothing)
 {
@@ -219,12 +205,12 @@ TEST_F(weak, failed_commit_moves_nothing)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_pin(self->t.pid, 0));
-	ASSERT_EQ(0, cpu_of(self->t.pid));
+	ASSERT_EQ(0, gt_cpu_of(self->t.pid));
 	txn.task_barrier = gt_barrier(gt_sw(&self->e, self->t.gtid));
 	gt_txn_fill(&self->e, 1, &txn);
 	ASSERT_EQ(0, gt_txn_ioctl(&self->e, 2));
 	EXPECT_STATE(GHOST_TXN_NO_AGENT, gt_txn_wait(&self->e, 1));
-	EXPECT_EQ(0, cpu_of(self->t.pid));
+	EXPECT_EQ(0, gt_cpu_of(self->t.pid));
 
 	ASSERT_EQ(0, gt_task_start(&cfs));
 	ASSERT_EQ(0, gt_pin(cfs.pid, 1));
@@ -239,13 +225,13 @@ TEST_F(weak, failed_commit_moves_nothing)
 	gt_txn_fill(&self->e, 1, &txn);
 	ASSERT_EQ(0, gt_txn_ioctl(&self->e, 2));
 	EXPECT_STATE(GHOST_TXN_AGENT_STALE, gt_txn_wait(&self->e, 1));
-	EXPECT_EQ(0, cpu_of(self->t.pid)) TH_LOG("moved all the same");
+	EXPECT_EQ(0, gt_cpu_of(self->t.pid)) TH_LOG("moved all the same");
 	EXPECT_EQ(txn.task_barrier, gt_barrier(gt_sw(&self->e, self->t.gtid)));
 	gt_task_end(&cfs);
 	/* One that succeeds does move it. */
 	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
-	EXPECT_EQ(1, cpu_of(self->t.pid));
+	EXPECT_EQ(1, gt_cpu_of(self->t.pid));
 }
 
 TEST_HARNESS_MAIN
