@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What ghostctl shows and changes, and what it says when it cannot.
 
-planned=28
+planned=31
 . "$(dirname "$0")/tap.inc"
 
 cd "$tmp" || exit 1
@@ -93,5 +93,11 @@ all_narrow()
 	narrow ghostctl --help && narrow ghostctl list && narrow ghostctl show 41
 }
 check "80 columns are enough" all_narrow
+ghostctl destroy 41
+check "the exit record" says 'enclave_41: destroyed by request of its owner' 0 \
+	ghostctl exits
+check "exit records in 80 columns" narrow ghostctl exits
+check "exit records in JSON" sh -c \
+	"ghostctl exits --json | grep -q '^\[\"record .*: enclave_41: destroyed.*\"\]\$'"
 check "the kernel log is clean" kernel_is_clean
 done_testing

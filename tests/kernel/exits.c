@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 
 #define EXITS		GT_ROOT "/exits"
 #define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
+#define STALL_MAX	"/proc/sys/kernel/ghost_stall_max_ms"
 #define SYSRQ		"/proc/sysrq-trigger"
 #define KEPT		8
 #define RECORD_MAX	(32768 + 64)
@@ -113,6 +115,63 @@ TEST_F(exits, transactions)
 	ASSERT_EQ(0, gt_agent_stop(&agent));
 	ASSERT_EQ(0, gt_destroy(&self->e));
 	EXPECT_SAYS("cpu 1: last transaction TARGET_NOT_FOUND, gtid 12345, ");
+}
+
+/* Each that has a descriptor, and whose message found no room in it. */
+TEST_F(exits, queues)
+{
+	struct gt_queue small;
+	char line[64];
+	int i;
+
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_queue_create(self->e.ctl, 64, &small));
+	ASSERT_EQ(0, gt_assoc(&self->e, small.fd, self->t.gtid, 1));
+	for (i = 0; i < 64 + 3; i++)
+		ASSERT_EQ(0, setpriority(PRIO_PROCESS, self->t.pid, !(i & 1)));
+	ASSERT_EQ(0, gt_destroy(&self->e));
+	ASSERT_TRUE(gt_gone(&self->e));
+	EXPECT_SAYS("\ndefault queue of " SLOTS " slots, head ");
+	EXPECT_SAYS("\nqueue of 64 slots, head 64, tail 0, overflow ");
+	snprintf(line, sizeof(line), "task %d (exits) S on cpu ", self->t.pid);
+	EXPECT_SAYS(line);
+	EXPECT_SAYS(", a message of it found no room\n");
+	gt_queue_close(&small);
+}
+
+TEST_F(exits, many_queues)
+{
+	int fd[80], i;
+
+	for (i = 0; i < 80; i++) {
+		struct ghost_ioc_create_queue arg = { .elems = 16, .node = -1 };
+
+		fd[i] = gt_ioctl(self->e.ctl, GHOST_IOC_CREATE_QUEUE, &arg);
+		ASSERT_LE(0, fd[i]);
+	}
+	ASSERT_EQ(0, gt_destroy(&self->e));
+	ASSERT_TRUE(gt_gone(&self->e));
+	EXPECT_SAYS("\nand queues more\n");
+	for (i = 0; i < 80; i++)
+		close(fd[i]);
+}
+
+TEST_F(exits, stall_names_the_task)
+{
+	char line[64], was[32];
+	bool gone;
+
+	ASSERT_LT(0, gt_read_file(STALL_MAX, was, sizeof(was)));
+	ASSERT_EQ(1, gt_file_put(&self->e, "runnable_timeout", "0"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(4, gt_write_file(STALL_MAX, "1000"));
+	gt_tell(&self->t, GT_SPIN);
+	gone = gt_gone(&self->e);
+	gt_write_file(STALL_MAX, was);
+	ASSERT_TRUE(gone);
+	EXPECT_SAYS("destroyed by ghost_stall_max_ms, ");
+	snprintf(line, sizeof(line), "task %d (exits) waited for ", self->t.pid);
+	EXPECT_SAYS(line);
 }
 
 TEST_F(exits, timeout_names_the_task)
@@ -291,6 +350,11 @@ TEST_F(exits, task_headers)
 	snprintf(want[1], 64, "Sched_ghost: task of enclave_%d, barrier ", self->e.id);
 	snprintf(want[2], 64, "Sched_ghost: cpu of enclave_%d, ", self->e.id);
 	EXPECT_EQ(0x3, says("t", want, 3));
+	/* A busy CPU shows its own registers, as in a warning or an oops. */
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	ASSERT_TRUE(gt_runs(&agent, 1, &self->t));
+	EXPECT_TRUE(gt_wait_for(says("l", want, 3) & 0x4));
 }
 
 TEST_HARNESS_MAIN

@@ -347,6 +347,29 @@ static void json_records(char *text)
 	puts("]");
 }
 
+/* Lines of over 80 columns go on, indented, behind a comma. */
+static void put_folded(const char *text)
+{
+	const char *indent = "";
+
+	while (*text) {
+		int len = strcspn(text, "\n"), room = 80 - strlen(indent), at;
+
+		for (at = room; len > room && at; at--)
+			if (text[at] == ' ' && text[at - 1] == ',')
+				break;
+		if (len <= room || !at) {
+			printf("%s%.*s\n", indent, len, text);
+			text += len + !!text[len];
+			indent = "";
+		} else {
+			printf("%s%.*s\n", indent, at, text);
+			text += at + 1;
+			indent = "    ";
+		}
+	}
+}
+
 int show_exits(bool json)
 {
 	int dir = open(ghost_fs_root(NULL), O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -365,7 +388,7 @@ int show_exits(bool json)
 	if (json)
 		json_records(text);
 	else
-		fputs(text, stdout);
+		put_folded(text);
 	free(text);
 	return 0;
 }

@@ -39,6 +39,19 @@ static int enclave_gone(unsigned long id)
 	return 0;
 }
 
+/* Does the kernel schedule its tasks while no agent does? */
+static int falls_back(unsigned long id)
+{
+	int dir = ghost_fs_open_dir(NULL, id);
+	char text[8] = "";
+
+	if (dir >= 0) {
+		ghost_fs_read(dir, "fallback", text, sizeof(text));
+		close(dir);
+	}
+	return text[0] == '1';
+}
+
 static int report(int status, unsigned long id)
 {
 	if (WIFEXITED(status))
@@ -50,14 +63,16 @@ static int report(int status, unsigned long id)
 		fprintf(stderr,
 			"%s: enclave %lu was destroyed under its agents\n"
 			"  its tasks are back with the normal scheduler;\n"
-			"  the reason is in the kernel log: dmesg | grep ghost\n",
+			"  why, and in which state: ghostctl exits\n",
 			program_invocation_short_name, id);
 	else
 		fprintf(stderr,
 			"%s: killed by signal %d; enclave %lu and its tasks are\n"
-			"  still there, and nobody schedules them. Next:\n"
+			"  still there, and %s. Next:\n"
 			"  %s --enclave %lu, or ghostctl destroy %lu\n",
 			program_invocation_short_name, WTERMSIG(status), id,
+			falls_back(id) ? "the kernel's fallback runs them" :
+					 "nobody schedules them",
 			program_invocation_short_name, id, id);
 	return 1;
 }

@@ -351,7 +351,7 @@ static int schedule(struct session *s)
 		fprintf(stderr,
 			"ghost-fifo: enclave %lu was destroyed under its agents\n"
 			"  its tasks are back with the normal scheduler;\n"
-			"  the reason is in the kernel log: dmesg | grep ghost\n",
+			"  why, and in which state: ghostctl exits\n",
 			s->id);
 	snprintf(what, sizeof(what), "enclave %lu: an agent stopped", s->id);
 	return complain(what, err);

@@ -534,6 +534,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	INIT_LIST_HEAD(&e->lost);
 	hash_init(e->gated);
 	INIT_LIST_HEAD(&e->regions);
+	INIT_LIST_HEAD(&e->queues);
 	init_waitqueue_head(&e->wait);
 	e->irq_work = IRQ_WORK_INIT_HARD(enclave_irq_work);
 	INIT_WORK(&e->destroy_work, destroy_work);

@@ -14,6 +14,7 @@
 #define RECORD_SIZE	32768
 #define RECORDS_KEPT	8
 #define TASKS_SHOWN	32
+#define QUEUES_SHOWN	64
 
 /**
  * struct ghost_exit_record - one text
@@ -112,6 +113,23 @@ static void show_queue(struct seq_buf *s, const struct ghost_queue *q)
 		       READ_ONCE(q->ring->tail), READ_ONCE(q->overflow));
 }
 
+/* e->lock held. */
+static void show_queues(struct seq_buf *s, struct ghost_enclave *e)
+{
+	struct ghost_queue *q;
+	int shown = 0;
+
+	list_for_each_entry(q, &e->queues, node) {
+		if (shown++ == QUEUES_SHOWN) {
+			seq_buf_puts(s, "and queues more\n");
+			break;
+		}
+		if (q == e->default_queue)
+			seq_buf_puts(s, "default ");
+		show_queue(s, q);
+	}
+}
+
 static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
 {
 	struct rq *rq = cpu_rq(cpu);
@@ -207,10 +225,7 @@ static void show_enclave(struct seq_buf *s, struct ghost_enclave *e)
 	raw_spin_lock_irqsave(&e->lock, flags);
 	seq_buf_printf(s, "abi %u, agent_online %d, members %u, announced %u\n",
 		       e->abi, READ_ONCE(e->online), e->nr_members, e->nr_tasks);
-	if (e->default_queue) {
-		seq_buf_puts(s, "default ");
-		show_queue(s, e->default_queue);
-	}
+	show_queues(s, e);
 	list_for_each_entry(r, &e->regions, list)
 		seq_buf_printf(s, "sw_region %u: %u words available\n",
 			       r->mem->id, READ_ONCE(r->mem->available));

@@ -156,6 +156,7 @@ struct ghost_wakeup {
  * @ref: descriptor and each task or agent that uses it
  * @lock: serialises producers
  * @enclave: counted while the descriptor is open; NULL after (enclave lock)
+ * @node: in the list of @enclave, as long
  * @mem: start of the mapping
  * @ring: in @mem
  * @size: of the mapping, bytes
@@ -170,6 +171,7 @@ struct ghost_queue {
 	refcount_t			ref;
 	raw_spinlock_t			lock;
 	struct ghost_enclave		*enclave;
+	struct list_head		node;
 	void				*mem;
 	struct ghost_ring		*ring;
 	size_t				size;
@@ -201,6 +203,7 @@ struct ghost_queue {
  * @lost: members of which a message found no room
  * @gated: departed tasks whose status word is not freed yet, counted, by gtid
  * @regions: appended to under @lock, never shortened before release
+ * @queues: those with an open descriptor
  * @default_queue: of new members; not counted, closing the queue clears it
  * @txn_page: one shared page a possible CPU, fixed at creation
  * @runnable_timeout_ms: tunable, 0 is off; read without a lock, as all tunables
@@ -266,6 +269,7 @@ struct ghost_enclave {
 	struct list_head	lost;
 	DECLARE_HASHTABLE(gated, 8);
 	struct list_head	regions;
+	struct list_head	queues;
 	struct ghost_queue	*default_queue;
 	struct page		**txn_page;
 

@@ -48,19 +48,24 @@ void ghost_queue_put(struct ghost_queue *q)
 		irq_work_queue(&q->irq_work);
 }
 
-static int queue_release(struct inode *inode, struct file *file)
+static void queue_close(struct ghost_queue *q)
 {
-	struct ghost_queue *q = file->private_data;
 	struct ghost_enclave *e = q->enclave;
 
 	raw_spin_lock_irq(&e->lock);
 	if (e->default_queue == q)
 		e->default_queue = NULL;
+	list_del(&q->node);
 	q->enclave = NULL;
 	raw_spin_unlock_irq(&e->lock);
 
 	ghost_enclave_put(e);
 	ghost_queue_put(q);
+}
+
+static int queue_release(struct inode *inode, struct file *file)
+{
+	queue_close(file->private_data);
 	return 0;
 }
 
@@ -116,12 +121,13 @@ int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node)
 
 	ghost_enclave_get(e);
 	q->enclave = e;
+	raw_spin_lock_irq(&e->lock);
+	list_add_tail(&q->node, &e->queues);
+	raw_spin_unlock_irq(&e->lock);
 
 	fd = anon_inode_getfd("[ghost_queue]", &queue_fops, q, O_RDWR | O_CLOEXEC);
-	if (fd < 0) {
-		ghost_enclave_put(e);
-		ghost_queue_put(q);
-	}
+	if (fd < 0)
+		queue_close(q);
 	return fd;
 }
 ALLOW_ERROR_INJECTION(ghost_queue_create, ERRNO);
