@@ -101,6 +101,7 @@ TEST_F(boost_running, is_blocked_then_wakes_up)
 	struct ghost_status_word *sw;
 	struct gt_txn txn;
 	struct gt_msg m;
+	uint64_t count;
 
 	/* A member that runs, and holds what a real-time thread wants. */
 	gt_tell_call(&self->t, hold_lock, 0);
@@ -110,7 +111,9 @@ TEST_F(boost_running, is_blocked_then_wakes_up)
 	sw = gt_sw(&self->e, self->t.gtid);
 	ASSERT_NE(NULL, sw);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
-	ASSERT_TRUE(goes_on());
+	count = load(&shared->count);
+	ASSERT_TRUE(gt_wait_for(load(&shared->count) != count ||
+				(gt_put_back(&agent, 1, &self->t), false)));
 
 	gt_tell_call(&self->waiter, want_lock, 0);
 	ASSERT_EQ(0, next_but_preempt(&self->e.q, &self->t, &m));

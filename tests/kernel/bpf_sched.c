@@ -152,6 +152,8 @@ TEST_F(sched, passes_without_an_agent)
 	passes = load32(&self->p->passes[1]);
 	ASSERT_EQ(0, gt_task_start(&other));
 	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	gt_tell(&other, GT_SPIN);
+	gt_tell(&other, GT_BLOCK);
 	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[1]) > passes));
 	EXPECT_TRUE(gt_wait_for(!self->p->sched[1].agent_on_rq));
 	EXPECT_EQ(0, self->p->sched[1].agent_runnable);

@@ -139,6 +139,9 @@ int gt_post(struct gt_agent *a, gt_job_fn fn, void *arg)
 
 	if (ret)
 		return ret;
+	/* On its way to park it might find the job before the ping, and count it. */
+	if (!gt_wait_for(!load(&a->alive) || !(gt_flags(a->sw) & GHOST_SW_TASK_ONCPU)))
+		return -ETIMEDOUT;
 	a->fn = fn;
 	a->arg = arg;
 	store(&a->posted, a->posted + 1);
@@ -260,7 +263,7 @@ static void task_main(struct gt_task_ctl *c)
 		case GT_EXIT:
 			_exit(0);
 		}
-		store(&c->done, seq);
+		__atomic_store_n(&c->done, seq, __ATOMIC_SEQ_CST);
 	}
 }
 
@@ -293,9 +296,16 @@ int gt_task_start(struct gt_task *t)
 
 void gt_tell(struct gt_task *t, enum gt_cmd cmd)
 {
+	uint32_t last = t->ctl->seq;
+
 	store(&t->ctl->cmd, cmd);
-	store(&t->ctl->seq, t->ctl->seq + 1);
-	futex(&t->ctl->seq, FUTEX_WAKE, INT_MAX);
+	__atomic_store_n(&t->ctl->seq, last + 1, __ATOMIC_SEQ_CST);
+	/*
+	 * One that is still at the last command finds this by itself. To wake it
+	 * might mean to wake it from the end of this command.
+	 */
+	if (__atomic_load_n(&t->ctl->done, __ATOMIC_SEQ_CST) == last)
+		futex(&t->ctl->seq, FUTEX_WAKE, INT_MAX);
 }
 
 void gt_tell_call(struct gt_task *t, long (*fn)(long), long arg)

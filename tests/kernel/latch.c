@@ -166,8 +166,10 @@ TEST_F(latch, flags_go_with_it)
 	store(&turn, 2);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->b, 0));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->b));
-	/* Neither is told that it runs, and its PREEMPT is sent. */
-	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->b.gtid, 0, &m));
+	/*
+	 * Neither is told that it runs, and its PREEMPT is sent: this one's, or
+	 * that of a kernel thread before.
+	 */
 	ASSERT_EQ(0, gt_ping(&self->e, 1));
 	ASSERT_EQ(0, gt_next(&self->e.q, self->b.gtid, GT_WAIT_MS, &m));
 	EXPECT_EQ(MSG_TASK_PREEMPT, m.type) TH_LOG("%s", gt_msg_name(m.type));
@@ -284,8 +286,7 @@ TEST_F(latch, runs_on_while_others_wake)
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->a));
 	gt_tell(&self->b, GT_BLOCK);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->b, 0));
-	ASSERT_EQ(0, gt_next_type(&self->e.q, self->b.gtid, MSG_TASK_BLOCKED,
-				  NULL));
+	ASSERT_EQ(0, gt_drive(&agent, 1, &self->b, MSG_TASK_BLOCKED, NULL));
 	ASSERT_EQ(0, gt_next_type(&self->e.q, self->a.gtid, MSG_TASK_PREEMPT,
 				  NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->a, 0));
@@ -308,8 +309,7 @@ TEST_F(latch, agent_runs_when_nothing_is_left)
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_commit(&agent, 1, &txn));
 	EXPECT_TRUE(gt_wait_for(agent.done == agent.posted))
 		TH_LOG("nobody calls it");
-	EXPECT_EQ(0, gt_next_type(&self->e.q, self->a.gtid, MSG_TASK_BLOCKED,
-				  NULL));
+	EXPECT_EQ(0, gt_drive(&agent, 1, &self->a, MSG_TASK_BLOCKED, NULL));
 	/* Nothing at all, to begin with. */
 	txn = (struct gt_txn){
 		.agent_barrier = GT_NOW, .run_flags = RTLA_ON_IDLE,
@@ -427,7 +427,10 @@ TEST_F(move, commit_elsewhere_is_silent)
 	uint32_t barrier = 0;
 	struct gt_msg m;
 
-	/* A tick of the holding agent may take the latch first. */
+	/*
+	 * A tick of the holding agent may take the latch first, or a kernel thread
+	 * that of CPU 2.
+	 */
 	for (i = 0; i < 100; i++) {
 		ASSERT_TRUE(hold_cpu());
 		barrier = gt_barrier(gt_sw(&self->e, self->a.gtid));
@@ -438,14 +441,16 @@ TEST_F(move, commit_elsewhere_is_silent)
 		state = gt_txn_wait(&self->e, 2);
 		store(&turn, 2);
 		ASSERT_EQ(0, gt_finish(&agent, NULL));
-		if (state == GHOST_TXN_COMPLETE)
+		if (state != GHOST_TXN_COMPLETE)
+			continue;
+		do {
+			ASSERT_EQ(0, gt_next(&self->e.q, self->a.gtid, GT_WAIT_MS,
+					     &m));
+		} while (m.seqnum <= barrier);
+		if (m.type != MSG_TASK_PREEMPT || !m.preempt.was_latched)
 			break;
 	}
 	EXPECT_STATE(GHOST_TXN_COMPLETE, state);
-	EXPECT_TRUE(gt_spins(&self->a));
-	do {
-		ASSERT_EQ(0, gt_next(&self->e.q, self->a.gtid, GT_WAIT_MS, &m));
-	} while (m.seqnum <= barrier);
 	EXPECT_EQ(MSG_TASK_ON_CPU, m.type) TH_LOG("%s", gt_msg_name(m.type));
 	EXPECT_EQ(2, m.on_cpu.cpu);
 	EXPECT_EQ(barrier + 1, m.seqnum);
