@@ -241,6 +241,9 @@ long gt_call(struct gt_agent *a, gt_job_fn fn, void *arg);
 #define GT_NOW	0xffffffffu
 int gt_commit(struct gt_agent *a, int cpu, struct gt_txn *t);
 
+/* As gt_commit(), again while a thread of another class has the CPU. */
+int gt_commit_free(struct gt_agent *a, int cpu, struct gt_txn *t);
+
 /*
  * An agent in a process of its own, which can be killed. It runs @fn once and
  * parks for ever. Returns the process.

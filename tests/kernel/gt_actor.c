@@ -189,6 +189,17 @@ int gt_commit(struct gt_agent *a, int cpu, struct gt_txn *t)
 	return gt_txn_wait(a->e, cpu);
 }
 
+int gt_commit_free(struct gt_agent *a, int cpu, struct gt_txn *t)
+{
+	int64_t end = gt_now_ms() + GT_WAIT_MS;
+	int state;
+
+	do {
+		state = gt_commit(a, cpu, t);
+	} while (state == GHOST_TXN_CPU_UNAVAIL && gt_now_ms() < end);
+	return state;
+}
+
 pid_t gt_host_start(struct gt_enclave *e, int cpu, gt_job_fn fn, void *arg)
 {
 	int *state;	/* 0: not yet, 1: online, else: an error */

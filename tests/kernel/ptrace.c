@@ -168,7 +168,7 @@ static int driven(struct gt_task *t)
 	struct ghost_status_word *__sw = gt_sw(&self->e, self->t.gtid);	\
 									\
 	ASSERT_NE(NULL, __sw);						\
-	EXPECT_EQ('t', gt_proc_state(self->t.pid));			\
+	EXPECT_TRUE(gt_wait_for(gt_proc_state(self->t.pid) == 't'));	\
 	EXPECT_FALSE(gt_flags(__sw) & GHOST_SW_TASK_RUNNABLE);		\
 	EXPECT_STATE(GHOST_TXN_TARGET_NOT_RUNNABLE,			\
 		     gt_commit(&agent, 1, &(struct gt_txn){		\

@@ -122,7 +122,8 @@ TEST_F(sw, word_follows_the_task)
 	EXPECT_EQ(m.seqnum, gt_barrier(sw));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
-	EXPECT_TRUE(gt_wait_for(gt_flags(sw) & GHOST_SW_TASK_ONCPU));
+	EXPECT_TRUE(gt_wait_for((gt_put_back(&agent, 1, &self->t),
+				 gt_flags(sw) & GHOST_SW_TASK_ONCPU)));
 	EXPECT_LT(0, sw->switch_time);
 	gt_tell(&self->t, GT_BLOCK);
 	ASSERT_EQ(0, gt_drive(&agent, 1, &self->t, MSG_TASK_BLOCKED, &m));

@@ -52,8 +52,9 @@ TEST_F(switchto, start_of_a_chain)
 	EXPECT_EQ(1, m->switchto.cpu);
 	EXPECT_LT(0, m->switchto.runtime);
 	EXPECT_LT(0, m->switchto.cpu_seqnum);
-	EXPECT_FALSE(gt_flags(a) &
-		     (GHOST_SW_TASK_RUNNABLE | GHOST_SW_TASK_ONCPU));
+	/* The message is sent before the switch. */
+	EXPECT_TRUE(gt_wait_for(!(gt_flags(a) & (GHOST_SW_TASK_RUNNABLE |
+						 GHOST_SW_TASK_ONCPU))));
 	EXPECT_EQ(1, count_msgs(&self->e, from, self->t[0].gtid,
 				MSG_TASK_SWITCHTO));
 	EXPECT_EQ(0, count_msgs(&self->e, from, self->t[0].gtid,
@@ -75,9 +76,9 @@ TEST_F(switchto, start_of_a_chain)
 	EXPECT_EQ(a_barrier, gt_barrier(a));
 
 	/* Both are again as all others. */
+	from = log_end(&self->e);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t[1], 0));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t[1]));
-	from = log_end(&self->e);
 	ASSERT_EQ(0, gt_ping(&self->e, 1));
 	n = first_after(&self->e, from, self->t[1].gtid);
 	ASSERT_NE(NULL, n);
@@ -104,8 +105,10 @@ TEST_F(switchto, status_words_in_a_chain)
 		from = log_end(&self->e);
 		SCRIPT(0, { SWITCH, 1 });
 		m = start_chain(&self->e, self->t, from, 0);
-		flags = gt_flags(b);
-		if (m && gt_barrier(b) == barrier)
+		if (!m || !gt_wait_for((flags = gt_flags(b)) & GHOST_SW_TASK_ONCPU ||
+				       gt_barrier(b) != barrier))
+			continue;
+		if (gt_barrier(b) == barrier)
 			break;
 	}
 	ASSERT_GT(TRIES, try);
@@ -241,9 +244,9 @@ TEST_F(switchto, ends_with_departed)
 	ASSERT_TRUE(gt_asleep(&self->t[1]));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t[2], NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[2], NULL));
+	from = log_end(&self->e);
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t[2], 0));
 	ASSERT_TRUE(gt_runs(&agent, 1, &self->t[2]));
-	from = log_end(&self->e);
 	ASSERT_EQ(0, gt_ping(&self->e, 1));
 	n = first_after(&self->e, from, self->t[2].gtid);
 	ASSERT_NE(NULL, n);

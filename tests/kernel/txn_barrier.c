@@ -250,22 +250,24 @@ TEST_F(far, idle_and_null)
 	struct gt_txn txn = {
 		.gtid = GHOST_IDLE_GTID, .commit_flags = COMMIT_AT_TXN_COMMIT,
 	};
-	int state, left = 10;
+	int64_t end = gt_now_ms() + GT_WAIT_MS;
+	int state;
 
 	/* Idle already, unless a kernel thread is there at this moment. */
 	do {
 		gt_sleep_ms(20);
 		state = gt_commit(&remote, 1, &txn);
-	} while (state == GHOST_TXN_COMPLETE && left--);
+	} while ((state == GHOST_TXN_COMPLETE || state == GHOST_TXN_CPU_UNAVAIL) &&
+		 gt_now_ms() < end);
 	EXPECT_STATE(GHOST_TXN_TARGET_ONCPU, state);
 	txn.commit_flags |= ALLOW_TASK_ONCPU;
-	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_commit(&remote, 1, &txn));
+	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_commit_free(&remote, 1, &txn));
 	START(&self->a);
 	txn.commit_flags = COMMIT_AT_TXN_COMMIT;
 	do {
 		ASSERT_TRUE(gt_runs(&remote, 1, &self->a));
-		state = gt_commit(&remote, 1, &txn);
-	} while (state == GHOST_TXN_TARGET_ONCPU && left--);
+		state = gt_commit_free(&remote, 1, &txn);
+	} while (state == GHOST_TXN_TARGET_ONCPU && gt_now_ms() < end);
 	EXPECT_STATE(GHOST_TXN_COMPLETE, state);
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->a.gtid, MSG_TASK_PREEMPT,
 				  NULL));
@@ -318,9 +320,10 @@ TEST_F(far, agent_barrier_arithmetic)
 		{ INC_AGENT_BARRIER_ON_FAILURE, true, GHOST_TXN_COMPLETE, 1 },
 		{ ELIDE_AGENT_BARRIER_INC, true, GHOST_TXN_COMPLETE, 0 },
 	};
+	int64_t end = gt_now_ms() + GT_WAIT_MS;
 	struct gt_txn txn;
-	int state, left = 20;
 	uint32_t before;
+	int state;
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
@@ -332,7 +335,7 @@ TEST_F(far, agent_barrier_arithmetic)
 			txn.commit_flags |= t[i].flags;
 			before = gt_barrier(local.sw);
 			state = gt_commit(&remote, 1, &txn);
-		} while (state == GHOST_TXN_CPU_UNAVAIL && left--);
+		} while (state == GHOST_TXN_CPU_UNAVAIL && gt_now_ms() < end);
 		EXPECT_STATE(t[i].state, state);
 		EXPECT_EQ(before + t[i].step, gt_barrier(local.sw))
 			TH_LOG("row %d", i);
@@ -357,18 +360,24 @@ static long commit_both(struct gt_agent *a, void *arg)
 
 TEST_F(far, one_ioctl_many_cpus)
 {
+	int64_t end = gt_now_ms() + GT_WAIT_MS;
 	struct gt_txn txn;
+	int state;
 
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->a, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->b, NULL));
-	txn = for_task(&self->e, &self->a);
-	gt_txn_fill(&self->e, 1, &txn);
-	txn = for_task(&self->e, &self->b);
-	txn.agent_barrier = gt_barrier(remote.sw);
-	gt_txn_fill(&self->e, 2, &txn);
-	/* The ping moves the local barrier: the remote one goes through. */
-	ASSERT_EQ(0, gt_post(&remote, commit_both, NULL));
-	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_txn_wait(&self->e, 1));
+	do {
+		txn = for_task(&self->e, &self->a);
+		gt_txn_fill(&self->e, 1, &txn);
+		txn = for_task(&self->e, &self->b);
+		txn.agent_barrier = gt_barrier(remote.sw);
+		gt_txn_fill(&self->e, 2, &txn);
+		/* The ping moves the local barrier: the remote one goes through. */
+		ASSERT_EQ(0, gt_post(&remote, commit_both, NULL));
+		state = gt_txn_wait(&self->e, 1);
+		ASSERT_EQ(0, gt_finish(&remote, NULL));
+	} while (state == GHOST_TXN_CPU_UNAVAIL && gt_now_ms() < end);
+	EXPECT_STATE(GHOST_TXN_COMPLETE, state);
 	EXPECT_STATE(GHOST_TXN_AGENT_STALE, gt_txn_wait(&self->e, 2));
 	EXPECT_TRUE(gt_runs(&remote, 1, &self->a));
 	EXPECT_TRUE(gt_stands(&self->b));

@@ -170,7 +170,7 @@ TEST_F(weak, gate_ends_with_the_enclave)
 /* 14.34: nobody is told, the descriptor is ready all the same. */
 TEST_F(weak, timer_without_an_agent)
 {
-	struct itimerspec in = { .it_value.tv_nsec = 50 * 1000000 };
+	struct itimerspec in = { .it_value.tv_nsec = 900 * 1000000 };
 	struct ghost_ioc_timerfd_settime timer = {
 		.in_tmr = &in,
 		.timerfd_ghost = { .cpu = 1, .flags = TIMERFD_GHOST_ENABLED },

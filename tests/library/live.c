@@ -272,9 +272,14 @@ TEST_F(live, tasks_wait_for_the_first_crew)
 {
 	volatile uint32_t *counts = shared_counts();
 	struct ghost_handoff h;
+	int i, tids[NR_TASKS];
 
 	ASSERT_EQ(spawn(self, counts, NR_TASKS, UINT32_MAX), 0);
-	usleep(100000);
+	for (i = 0; i < 10000; i++) {
+		if (ghost_enclave_members(self->p.e, tids, NR_TASKS) == NR_TASKS)
+			break;
+		usleep(1000);
+	}
 	ASSERT_EQ(start(self, GHOST_START_ALONE, &h), 0);
 	EXPECT_EQ(h.tasks, NR_TASKS);
 	EXPECT_TRUE(all_advance(counts, NR_TASKS));
