@@ -119,6 +119,8 @@ TEST(type_and_attach_type)
 			fd = gt_prog_load(&p);
 			EXPECT_EQ(attach == slot ? 0 : -EINVAL, fd < 0 ? fd : 0)
 				TH_LOG("%s as %d", slot_name[slot], attach);
+			EXPECT_EQ(attach != slot, !!strstr(gt_log, " has attach type "))
+				TH_LOG("%s", gt_log);
 			close(fd);
 		}
 		p.attach = 0;

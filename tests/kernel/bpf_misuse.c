@@ -233,6 +233,8 @@ static void expect_deleter(struct __test_metadata *_metadata, const char *name,
 		fd = gt_prog_load(&p);
 		EXPECT_EQ(ok ? 0 : -EINVAL, fd < 0 ? fd : 0)
 			TH_LOG("%s in %s: %s", name, slot_name[slot], gt_log);
+		EXPECT_EQ(!ok, !!strstr(gt_log, "ghost programs cannot use map"))
+			TH_LOG("%s", gt_log);
 		if (fd >= 0)
 			close(fd);
 	}

@@ -9,7 +9,9 @@
 #include <linux/list.h>
 #include <linux/types.h>
 
+struct bpf_map;
 struct bpf_prog;
+struct bpf_verifier_log;
 struct ghost_enclave;
 struct itimerspec64;
 struct ghost_join;
@@ -124,8 +126,9 @@ bool ghost_bpf_type(u32 type);
 bool ghost_bpf_helper(int id);
 u32 ghost_bpf_from_user(u32 type);
 u32 ghost_bpf_to_user(u32 type);
-int ghost_bpf_check_attach(u32 type, u32 attach_type);
-int ghost_bpf_check_maps(struct bpf_prog *prog);
+int ghost_bpf_check_prog(const struct bpf_prog *prog, struct bpf_verifier_log *log);
+int ghost_bpf_check_map(u32 type, const struct bpf_map *map,
+			struct bpf_verifier_log *log);
 int ghost_bpf_link_create(const union bpf_attr *attr, struct bpf_prog *prog);
 void ghost_timer_bind(struct ghost_timer *t);
 void ghost_timer_expired(const struct ghost_timer *t);
@@ -144,8 +147,8 @@ static inline bool ghost_bpf_load_banned(void) { return false; }
 #define ghost_bpf_helper(...)		false
 #define ghost_bpf_from_user(type)	(type)
 #define ghost_bpf_to_user(type)		(type)
-#define ghost_bpf_check_attach(...)	0
-#define ghost_bpf_check_maps(...)	0
+#define ghost_bpf_check_prog(...)	0
+#define ghost_bpf_check_map(...)	0
 #define ghost_bpf_link_create(...)	(-EINVAL)
 
 static inline void ghost_timer_bind(struct ghost_timer *t) { }

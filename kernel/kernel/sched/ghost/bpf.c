@@ -54,12 +54,18 @@ u32 ghost_bpf_to_user(u32 type)
 		type - GHOST_BPF_SCHED + BPF_PROG_TYPE_GHOST_SCHED : type;
 }
 
-int ghost_bpf_check_attach(u32 type, u32 attach_type)
+int ghost_bpf_check_prog(const struct bpf_prog *prog, struct bpf_verifier_log *log)
 {
-	if (!ghost_bpf_type(type))
+	u32 is = (u16)prog->expected_attach_type, expected;
+
+	if (!ghost_bpf_type(prog->type))
 		return 0;
-	return (u16)attach_type == type - GHOST_BPF_SCHED + BPF_GHOST_SCHED_PNT ?
-		0 : -EINVAL;
+	expected = prog->type - GHOST_BPF_SCHED + BPF_GHOST_SCHED_PNT;
+	if (is == expected)
+		return 0;
+	bpf_log(log, "ghost program type %u has attach type %u, not %u\n",
+		ghost_bpf_to_user(prog->type), expected, is);
+	return -EINVAL;
 }
 
 #define RECORD_DEPTH	4
@@ -128,17 +134,15 @@ static bool map_allowed(const struct bpf_map *map)
 	}
 }
 
-/* After the verifier: only it knows the maps. */
-int ghost_bpf_check_maps(struct bpf_prog *prog)
+/* @type: of the program, or of the one that it replaces a function of. */
+int ghost_bpf_check_map(u32 type, const struct bpf_map *map,
+			struct bpf_verifier_log *log)
 {
-	u32 i;
-
-	if (!ghost_bpf_type(resolve_prog_type(prog)))
+	if (!ghost_bpf_type(type) || map_allowed(map))
 		return 0;
-	for (i = 0; i < prog->aux->used_map_cnt; i++)
-		if (!map_allowed(prog->aux->used_maps[i]))
-			return -EINVAL;
-	return 0;
+	bpf_log(log, "ghost programs cannot use map '%s' (type %u): it, or what is in it, may wake or wait\n",
+		map->name, map->map_type);
+	return -EINVAL;
 }
 
 /* Aligned, within the context of the ABI that the program was built for. */
