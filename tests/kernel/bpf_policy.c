@@ -140,7 +140,9 @@ static void work(struct gt_enclave *e, uint32_t *rounds, int n)
 	if ((ret < 0 && ret != -ENODEV && ret != -EXDEV) || pipe(ping) ||
 	    pipe(pong))
 		_exit(1);
-	child = fork();
+	/* Members cannot while their enclave is destroyed. */
+	while ((child = fork()) < 0 && (errno == EXDEV || errno == ECHILD))
+		usleep(1000);
 	if (child < 0)
 		_exit(2);
 	if (!child) {
@@ -202,7 +204,9 @@ static int finish(FIXTURE_DATA(policy) *self, int ms)
 			    waitpid(self->pid[i], &status, WNOHANG) != self->pid[i])
 				continue;
 			self->pid[i] = 0;
-			if (!status)
+			if (status)
+				printf("# task %d: status %#x\n", i, status);
+			else
 				left--;
 		}
 	}

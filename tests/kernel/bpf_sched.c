@@ -3,10 +3,13 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -364,6 +367,61 @@ TEST_F(sched, run_gtid_without_an_agent)
 	EXPECT_EQ(-EINVAL, c->ret);
 	EXPECT_TRUE(gt_stands(&self->t));
 	gt_task_end(&other);
+}
+
+/* With honor_affinity, a CPU that the task may not run on is refused. */
+TEST_F(sched, run_gtid_of_a_pinned_task)
+{
+	ASSERT_EQ(1, gt_file_put(&self->e, "honor_affinity", "1"));
+	ASSERT_EQ(0, gt_pin(self->t.pid, 0));
+	ASSERT_EQ(0, ready(self, &self->t));
+	EXPECT_EQ(-ESTALE, CALL(1, PROBE_RUN_GTID, self->t.gtid,
+				barrier_of(&self->e, &self->t), 0));
+	EXPECT_EQ(ESTALE,
+		  self->p->msg[MSG_TASK_LATCH_FAILURE].last.latch_failure.error);
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(0, gt_pin(self->t.pid, 1));
+	EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
+static pid_t start_renicing(pid_t pid)
+{
+	pid_t child = fork();
+	int i;
+
+	for (i = 0; !child; i = !i)
+		setpriority(PRIO_PROCESS, pid, i);
+	return child;
+}
+
+/*
+ * From a latch to the end of the program the messages of the task wait, whether
+ * it was queued on this CPU or is fetched from another.
+ */
+TEST_F(sched, nothing_between_a_latch_and_the_end)
+{
+	int cpu, tries, latched[4] = { 0 };
+	pid_t child;
+
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
+	ASSERT_EQ(0, ready(self, &self->t));
+	child = start_renicing(self->t.pid);
+	ASSERT_LT(0, child);
+	for (tries = 0; tries < 600; tries++) {
+		cpu = 1 + tries % self->last;
+		gt_queue_consume(&self->e.q);
+		latched[cpu] += !CALL(cpu, PROBE_RUN_GTID_AND_LOOK, self->t.gtid,
+				      barrier_of(&self->e, &self->t), 0);
+		gt_ping(&self->e, cpu);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
+	printf("# counted: latched %d %d %d of %d\n", latched[1], latched[2],
+	       latched[3], tries);
+	EXPECT_LT(0, latched[1]);
+	EXPECT_EQ(0, self->p->interleaved);
 }
 
 TEST_F(sched, do_not_preempt)

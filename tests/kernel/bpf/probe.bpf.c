@@ -82,10 +82,28 @@ static void destroy(__s32 code)
 	bpf_ghost_destroy_enclave(code, PROBE_WHY);
 }
 
+static long run_and_look(struct probe_call *c)
+{
+	long ret = bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
+	struct ghost_status_word sw;
+	int i;
+
+	if (ret)
+		return ret;
+	/* Long enough for others to queue up for the locks. */
+	for (i = 0; i < 100; i++)
+		if (!bpf_ghost_status_word(c->arg[0], &sw) &&
+		    sw.barrier != (__u32)c->arg[1])
+			probe.interleaved++;
+	return 0;
+}
+
 static long call_kfunc(struct probe_call *c)
 {
 	if (c->op == PROBE_STATUS_WORD)
 		return status_word(c->arg[0]);
+	if (c->op == PROBE_RUN_GTID_AND_LOOK)
+		return run_and_look(c);
 	destroy(c->arg[0]);
 	return 0;
 }

@@ -23,6 +23,7 @@ enum probe_op {
 	PROBE_GET_COMM,			/* gtid */
 	PROBE_STATUS_WORD,		/* gtid; needs BTF */
 	PROBE_DESTROY,			/* code; needs BTF */
+	PROBE_RUN_GTID_AND_LOOK,	/* as PROBE_RUN_GTID; needs BTF */
 };
 
 /* Done by the GHOST_SCHED program of a CPU, once, when its agent is parked. */
@@ -55,6 +56,7 @@ struct probe {
 	char comm[PROBE_COMM];
 	__u8 mask[PROBE_MASK];
 	struct ghost_status_word sw;
+	__u32 interleaved;		/* messages between a latch and the end */
 
 	struct probe_msg msg[PROBE_TYPES];
 	__u32 total;
