@@ -262,6 +262,22 @@ TEST(no_maps_with_objects_of_the_kernel)
 	expect_deleter(_metadata, "task", map_with(add_reference, "task_struct"), false);
 }
 
+/* A function that replaces one of a program is held to the program's rules. */
+TEST(no_other_maps_in_a_replaced_function)
+{
+	struct gt_bpf b;
+
+	if (!gt_has_btf())
+		SKIP(return, "to replace functions needs BTF");
+	ASSERT_EQ(0, gt_bpf_replace(&b));
+	EXPECT_EQ(0, gt_bpf_replacement(&b, "part_without_a_map"))
+		TH_LOG("%s", gt_log);
+	EXPECT_EQ(-EINVAL, gt_bpf_replacement(&b, "part_with_a_trie"));
+	EXPECT_NE(NULL, strstr(gt_log, "ghost programs cannot use map 'trie'"))
+		TH_LOG("%s", gt_log);
+	gt_bpf_close(&b);
+}
+
 /* ---- what is refused for programs that are loaded ---- */
 
 /* A program of one type is no part of another: it has other helpers and locks. */

@@ -22,6 +22,7 @@ extern const char _binary_minimal_bpf_o_start[], _binary_minimal_bpf_o_end[];
 extern const char _binary_kit_bpf_o_start[], _binary_kit_bpf_o_end[];
 extern const char _binary_misuse_bpf_o_start[], _binary_misuse_bpf_o_end[];
 extern const char _binary_misuse_kfunc_bpf_o_start[], _binary_misuse_kfunc_bpf_o_end[];
+extern const char _binary_replace_bpf_o_start[], _binary_replace_bpf_o_end[];
 
 char gt_log[65536];
 
@@ -234,6 +235,39 @@ int gt_bpf_kit(struct gt_bpf *b)
 {
 	return open_object(b, NULL, _binary_kit_bpf_o_start, _binary_kit_bpf_o_end,
 			   "kit");
+}
+
+int gt_bpf_replace(struct gt_bpf *b)
+{
+	return open_object(b, NULL, _binary_replace_bpf_o_start,
+			   _binary_replace_bpf_o_end, "replace");
+}
+
+int gt_bpf_replacement(const struct gt_bpf *b, const char *name)
+{
+	struct bpf_program *prog, *target;
+	struct bpf_object *obj;
+	int ret = -ENOENT;
+
+	obj = bpf_object__open_mem(_binary_replace_bpf_o_start,
+				   _binary_replace_bpf_o_end -
+				   _binary_replace_bpf_o_start, NULL);
+	if (!obj)
+		return -errno;
+	gt_log[0] = '\0';
+	target = bpf_object__find_program_by_name(obj, "sched");
+	prog = bpf_object__find_program_by_name(obj, name);
+	if (target && prog) {
+		bpf_program__set_autoload(target, false);
+		bpf_program__set_autoload(prog, true);
+		bpf_program__set_log_buf(prog, gt_log, sizeof(gt_log));
+		bpf_program__set_log_level(prog, 1);
+		ret = bpf_program__set_attach_target(prog, b->prog[GT_SCHED], "part");
+	}
+	if (!ret)
+		ret = bpf_object__load(obj);
+	bpf_object__close(obj);
+	return ret;
 }
 
 static int silent(enum libbpf_print_level level, const char *format, va_list args)

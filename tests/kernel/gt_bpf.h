@@ -87,6 +87,10 @@ int gt_bpf_kit(struct gt_bpf *b);
 int gt_bpf_misuse(const char *object, const char *name, enum gt_slot slot);
 
 int gt_bpf_attach(struct gt_bpf *b, struct gt_enclave *e, enum gt_slot slot);
+
+/* A program with a function, and whether @name may be loaded to replace it. */
+int gt_bpf_replace(struct gt_bpf *b);
+int gt_bpf_replacement(const struct gt_bpf *b, const char *name);
 void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
 void gt_bpf_close(struct gt_bpf *b);
 

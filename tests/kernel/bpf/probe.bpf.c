@@ -84,16 +84,21 @@ static void destroy(__s32 code)
 
 static long run_and_look(struct probe_call *c)
 {
-	long ret = bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
 	struct ghost_status_word sw;
+	__u32 barrier;
+	long ret;
 	int i;
 
+	ret = bpf_ghost_status_word(c->arg[0], &sw);
+	barrier = sw.barrier;
+	if (!ret)
+		ret = bpf_ghost_run_gtid(c->arg[0], barrier, 0);
 	if (ret)
 		return ret;
 	/* Long enough for others to queue up for the locks. */
 	for (i = 0; i < 100; i++)
 		if (!bpf_ghost_status_word(c->arg[0], &sw) &&
-		    sw.barrier != (__u32)c->arg[1])
+		    sw.barrier != barrier)
 			probe.interleaved++;
 	return 0;
 }

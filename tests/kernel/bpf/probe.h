@@ -23,7 +23,7 @@ enum probe_op {
 	PROBE_GET_COMM,			/* gtid */
 	PROBE_STATUS_WORD,		/* gtid; needs BTF */
 	PROBE_DESTROY,			/* code; needs BTF */
-	PROBE_RUN_GTID_AND_LOOK,	/* as PROBE_RUN_GTID; needs BTF */
+	PROBE_RUN_GTID_AND_LOOK,	/* gtid; needs BTF */
 };
 
 /* Done by the GHOST_SCHED program of a CPU, once, when its agent is parked. */

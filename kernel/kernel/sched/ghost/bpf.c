@@ -134,7 +134,7 @@ static bool map_allowed(const struct bpf_map *map)
 	}
 }
 
-/* @type: of the program, or of the one that it replaces a function of. */
+/* @type: of the program, or of that whose function it replaces. */
 int ghost_bpf_check_map(u32 type, const struct bpf_map *map,
 			struct bpf_verifier_log *log)
 {

@@ -119,13 +119,17 @@ static void show_queues(struct seq_buf *s, struct ghost_enclave *e)
 	struct ghost_queue *q;
 	int shown = 0;
 
+	if (e->default_queue) {
+		seq_buf_puts(s, "default ");
+		show_queue(s, e->default_queue);
+	}
 	list_for_each_entry(q, &e->queues, node) {
+		if (q == e->default_queue)
+			continue;
 		if (shown++ == QUEUES_SHOWN) {
 			seq_buf_puts(s, "and queues more\n");
 			break;
 		}
-		if (q == e->default_queue)
-			seq_buf_puts(s, "default ");
 		show_queue(s, q);
 	}
 }
@@ -286,7 +290,10 @@ void ghost_exit_write(struct ghost_enclave *e)
 			       e->bpf_exit.why);
 	show_blame(&s, e);
 	show_enclave(&s, e);
-	rec->len = seq_buf_used(&s);	/* what found no room is cut */
+	rec->len = seq_buf_used(&s);
+	/* What found no room is cut, with what has begun of it. */
+	while (rec->len && rec->text[rec->len - 1] != '\n')
+		rec->len--;
 	keep(rec);
 }
 
