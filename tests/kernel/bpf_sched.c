@@ -390,11 +390,11 @@ static pid_t start_renicing(pid_t pid)
 	pid_t child = fork();
 	int i;
 
-	if (!child)
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (i = 0; !child; i = !i)
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (i = 0;; i = !i)
 		setpriority(PRIO_PROCESS, pid, i);
-	return child;
 }
 
 /*

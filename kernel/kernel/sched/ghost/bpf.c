@@ -140,7 +140,7 @@ int ghost_bpf_check_map(u32 type, const struct bpf_map *map,
 {
 	if (!ghost_bpf_type(type) || map_allowed(map))
 		return 0;
-	bpf_log(log, "ghost programs cannot use map '%s' (type %u): it, or what is in it, may wake or wait\n",
+	bpf_log(log, "ghost programs cannot use map '%s' (type %u): it may wake or wait\n",
 		map->name, map->map_type);
 	return -EINVAL;
 }
