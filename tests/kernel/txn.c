@@ -292,9 +292,9 @@ TEST_F(txn, run_flags_wake_the_agent)
 		gt_tell(&self->t, t[i].cmd);
 		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
 					  MSG_TASK_WAKEUP, NULL));
-		before = gt_barrier(agents[1].sw);
 		/* A kernel thread may preempt it before. */
 		do {
+			before = gt_barrier(agents[1].sw);
 			ASSERT_EQ(GHOST_TXN_COMPLETE,
 				  gt_schedule(self->by, 1, &self->t, t[i].flag));
 			ASSERT_EQ(0, gt_next(&self->e.q, self->t.gtid, GT_WAIT_MS, &m));
