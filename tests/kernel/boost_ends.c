@@ -115,6 +115,20 @@ static const char *next_name(struct gt_enclave *e, struct gt_task *t, int ms)
 	return gt_next(&e->q, t->gtid, ms, &m) ? "none" : gt_msg_name(m.type);
 }
 
+/*
+ * A waiter that finds the holder on a CPU spins as long as it stays there, and
+ * has no ear for timers and signals: the holder leaves it for a moment. This
+ * thread's sleep lets the waiter, on the same CPU, see it.
+ */
+static bool lets_the_waiter_sleep(struct gt_task *holder)
+{
+	if (kill(holder->pid, SIGSTOP) ||
+	    !gt_wait_for(gt_proc_state(holder->pid) == 'T'))
+		return false;
+	gt_sleep_ms(1);
+	return !kill(holder->pid, SIGCONT) && gt_spins(holder);
+}
+
 #define EXPECT_NEXT(t, want)	\
 	EXPECT_STREQ(gt_msg_name(want), next_name(&self->e, t, GT_WAIT_MS))
 
@@ -136,6 +150,7 @@ static const char *next_name(struct gt_enclave *e, struct gt_task *t, int ms)
 	gt_tell_call(&self->waiter, fn, which);				\
 	EXPECT_NEXT(&self->t, MSG_TASK_BLOCKED);			\
 	ASSERT_TRUE(gt_spins(&self->t));				\
+	ASSERT_TRUE(lets_the_waiter_sleep(&self->t));			\
 } while (0)
 
 /* Blocked already: not a word, neither then nor when it wakes up. */
