@@ -5,9 +5,9 @@
  * picks. A policy includes it and supplies the policy_*() functions below.
  *
  * No task is ever lost:
- * - a task that the table has no room for, or that may run on no CPU of the
- *   enclave, is passed on to the ring; the process finds it there and gives it
- *   back to the normal scheduler;
+ * - a task that there is no room for, or that may run on no CPU of the enclave,
+ *   is passed on to the ring; the process finds it there and gives it back to the
+ *   normal scheduler;
  * - a pick that fails is told by MSG_TASK_LATCH_FAILURE, under the lock of the
  *   task's run queue, and the task is queued again;
  * - a CPU says that it is idle before it looks for the last time.
@@ -60,7 +60,8 @@ struct {
 
 /*
  * Queue a task after a message of @type: @cpu is where it must run, or
- * FRAME_NONE. Returns a CPU that should take it, or FRAME_NONE for any.
+ * FRAME_NONE. Returns a CPU that should take it, or FRAME_NONE for any, or
+ * FRAME_NO_ROOM: then it is given back to the normal scheduler.
  */
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
 					    __u16 type, __u64 now);
@@ -316,6 +317,7 @@ static __always_inline bool admit(const struct bpf_ghost_msg *m, __u32 idx)
 	t->max_wait = 0;
 	t->cpu = bpf_get_smp_processor_id() & (FRAME_CPUS - 1);
 	t->stuck = 0;
+	t->runnable = 0;
 	t->running = 0;
 	return true;
 }
@@ -421,21 +423,25 @@ static __always_inline void preempt_for(__u32 idx, __u32 cpu)
 	bpf_ghost_resched_cpu2(cpu, RESCHED_GHOST_CLASS | SET_MUST_RESCHED);
 }
 
-static __always_inline void enqueue(__u32 idx, struct frame_task *t,
+/* Returns whether there was room for it. */
+static __always_inline bool enqueue(__u32 idx, struct frame_task *t,
 				    const struct bpf_ghost_msg *m, __u64 now)
 {
 	bool wakeup = m->type == MSG_TASK_WAKEUP || m->type == MSG_TASK_NEW;
 	__u32 cpu = policy_enqueue(idx, t, place(idx, t), m->type, now);
 
-	if (kicks_nobody(m) || kick_for(idx, cpu) || !wakeup)
-		return;
-	preempt_for(idx, cpu == FRAME_NONE ? t->cpu : cpu);
+	if (cpu == FRAME_NO_ROOM)
+		return false;
+	if (!kicks_nobody(m) && !kick_for(idx, cpu) && wakeup)
+		preempt_for(idx, cpu == FRAME_NONE ? t->cpu : cpu);
+	return true;
 }
 
 /* Returns whether the message is done with. */
 static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 {
 	struct frame_task *t = task_at(idx);
+	bool waited = t->runnable && !t->running;
 	bool ours = update(m, idx, t), off = stops(m->type);
 	__u64 now = bpf_ktime_get_ns();
 
@@ -445,14 +451,17 @@ static __always_inline bool task_message(struct bpf_ghost_msg *m, __u32 idx)
 		t->ran += now - t->started;
 		policy_stop(idx, t, now);
 	}
-	if (off || m->type == MSG_TASK_NEW || m->type == MSG_TASK_WAKEUP)
+	/* Announced once more, it goes on waiting. */
+	if (off || m->type == MSG_TASK_WAKEUP || (m->type == MSG_TASK_NEW && !waited))
 		t->queued_at = now;
 
 	policy_dequeue(idx, t);
+	if (ours && t->runnable && !t->running && !enqueue(idx, t, m, now)) {
+		forget(idx, t);
+		return false;
+	}
 	if (!ours)
 		forget(idx, t);
-	else if (t->runnable && !t->running)
-		enqueue(idx, t, m, now);
 	return ours || off;
 }
 

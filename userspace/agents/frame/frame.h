@@ -11,7 +11,8 @@
 #define FRAME_CPUS		256	/* a power of two */
 #define FRAME_CPU_WORDS		(FRAME_CPUS / 64)
 #define FRAME_TASKS		65536	/* status words of a region, rounded up */
-#define FRAME_NONE		0xffffffffU	/* no task */
+#define FRAME_NONE		0xffffffffU	/* no task, no CPU */
+#define FRAME_NO_ROOM		0xfffffffeU	/* of policy_enqueue() */
 #define FRAME_ERRNOS		128	/* a power of two, above ESTALE */
 
 /**

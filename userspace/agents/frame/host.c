@@ -362,6 +362,8 @@ static int share(struct session *s, struct bpf_object *object)
 	if (s->o->fresh)
 		ghost_policy_undir(s->enclave, s->policy->name);
 	ret = ghost_policy_share_maps(object, s->enclave, s->policy->name);
+	if (s->policy->unshare)
+		s->policy->unshare();
 	s->inherited = ret > 0;
 	return ret < 0 ? ret : 0;
 }
@@ -383,7 +385,10 @@ static int load(struct session *s)
 	err = s->policy->load();
 	if (err) {
 		complain("cannot load the BPF programs", err);
-		if (s->inherited)
+		if (access("/sys/kernel/btf/vmlinux", F_OK))
+			fputs("  a policy that calls kfuncs needs a kernel with BTF: build it with CONFIG_DEBUG_INFO_BTF\n",
+			      stderr);
+		else if (s->inherited)
 			fputs("  if the maps of the last one do not fit: --fresh\n",
 			      stderr);
 		return 1;
@@ -427,11 +432,13 @@ static int start(struct session *s)
 		return complain("cannot prepare agents", err);
 	if (load(s) || listen_for_hints(s))
 		return 1;
-	err = ghost_crew_start(s->crew, s->o->take_over ? GHOST_START_ASK :
-							  GHOST_START_ALONE,
-			       START_TIMEOUT_MS, &handoff);
-	if (!err && !s->inherited)
+	/* At once: the programs that queued these tasks are gone. */
+	if (!s->inherited || s->policy->unshare)
 		err = ghost_fs_discover_tasks(ghost_enclave_ctl(s->enclave));
+	if (!err)
+		err = ghost_crew_start(s->crew, s->o->take_over ?
+				       GHOST_START_ASK : GHOST_START_ALONE,
+				       START_TIMEOUT_MS, &handoff);
 	if (err)
 		return complain("agents cannot start", err);
 	wake_all(s);

@@ -39,6 +39,8 @@ struct host_view {
  * And what a policy may have besides, or NULL:
  *
  * @configure: sets constants of its own, after @open
+ * @unshare: bpf_map__set_pin_path(map, NULL) for maps that a successor's programs
+ *	cannot go on with: those begin with empty ones, and hear of all tasks anew
  * @plan: called by the process, every 50 ms
  * @decide: called by the agent of the first CPU, whenever it is woken
  * @stats: prints more in a line of statistics
@@ -54,6 +56,7 @@ struct host_policy {
 	void (*view)(struct host_view *v);
 	void (*close)(void);
 	void (*configure)(int first_cpu);
+	void (*unshare)(void);
 	void (*plan)(void);
 	void (*decide)(void);
 	void (*stats)(void);

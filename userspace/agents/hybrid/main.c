@@ -4,7 +4,7 @@
 #include <bpf/libbpf.h>
 
 #include "../frame/host.h"
-#include "../frame/levels.h"
+#include "levels.h"
 #include "hybrid.skel.h"
 
 #define PERIOD_NS	200000000ULL

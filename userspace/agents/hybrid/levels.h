@@ -3,11 +3,11 @@
 #ifndef LEVELS_H
 #define LEVELS_H
 
-#include "frame.h"
+#include "../frame/frame.h"
 
 #define LEVELS		40	/* 0 comes first */
 #define FIFO_LISTS	16384	/* LEVELS for each CPU, and for all */
-#include "fifo.h"
+#include "../frame/fifo.h"
 
 /**
  * struct level_queue - a list for each level
