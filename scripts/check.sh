@@ -70,7 +70,7 @@ tests/(library/(live|hints)|e2e/hints_act|kernel/(fallback|coredump|bpf_.*|instr
 tests/kernel/gt_bpf\.h	COMPLEX_MACRO
 tests/kernel/gt_bpf\.c	AVOID_EXTERNS
 # What the kernel gives to BPF programs is declared so
-(userspace/include/ghost/bpf|tests/kernel/bpf/(tree|objects))\.h	AVOID_EXTERNS
+(userspace/include/ghost/bpf(_rbtree)?|tests/kernel/bpf/objects)\.h	AVOID_EXTERNS
 # The kernel has an array of one there, too; sections of BPF objects are attributes
 tests/kernel/bpf/objects\.h	FLEXIBLE_ARRAY
 tests/kernel/bpf/objects\.h	COMPLEX_MACRO

@@ -9,7 +9,7 @@ if [ -e $btf/vmlinux ]; then
 	# shellcheck disable=SC2016	# for the shell that it starts
 	exec unshare -m sh -c 'mount -t tmpfs none $1 && exec "$0"' "$0" $btf
 fi
-planned=20
+planned=19
 . "$(dirname "$0")/tap.inc"
 
 # The policy $1 schedules a few programs.
@@ -26,6 +26,11 @@ ends()
 	kill "$agent" && within 60 grep -q '^total ' "$tmp/$1.log" && wait "$agent"
 }
 
+no_enclave()
+{
+	! ls -d /sys/fs/ghost/enclave_* 2>/dev/null
+}
+
 if ! command -v ghost-biff >/dev/null; then
 	while [ "$tap_n" -lt "$planned" ]; do
 		skip "without BTF" "built without the policies in BPF"
@@ -34,12 +39,15 @@ if ! command -v ghost-biff >/dev/null; then
 fi
 
 check "there is no BTF" [ ! -e $btf/vmlinux ]
-for p in biff prio eevdf-bpf toy hybrid; do
+for p in biff eevdf-bpf toy hybrid; do
 	check "$p runs" runs "$p"
 	check "$p has picked" grep -qE '^sched prog [1-9].* latched [1-9]' \
 		"/sys/fs/ghost/enclave_$enclave/bpf"
 	check "$p ends" ends "$p"
 done
+check "prio, on trees, says that it cannot run" \
+	says "build it with CONFIG_DEBUG_INFO_BTF" 1 ghost-prio --cpus "$cpu"
+check "and leaves no enclave" within 60 no_enclave
 policy=ghost-fifo
 check "an enclave to observe" start_agent fifo --cpus "$cpu"
 check "it is said what the kernel is without" \

@@ -37,6 +37,8 @@ enum { OUTSIDE = 1 << MODEL_CPUS };	/* mask without CPUs of the enclave */
  * @pending: the CPU is to schedule
  * @must: and not to keep what runs
  * @slot: status word of each task
+ * @passed: tasks that the program had no room for: the process gives them back
+ * @refused: how many of these
  * @failure: what went wrong, or NULL
  */
 struct world {
@@ -49,6 +51,8 @@ struct world {
 	bool pending[MODEL_CPUS];
 	bool must[MODEL_CPUS];
 	unsigned int slot[NR_TASKS];
+	bool passed[NR_TASKS];
+	unsigned int refused;
 	unsigned int next_slot;
 	const char *failure;
 };
@@ -130,7 +134,8 @@ static void on_cpu(int cpu)
 	sched_setaffinity(0, sizeof(set), &set);
 }
 
-static void call(struct world *w, int prog, void *ctx, size_t size)
+/* Returns what the program does. */
+static unsigned int call(struct world *w, int prog, void *ctx, size_t size)
 {
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .ctx_in = ctx,
 		    .ctx_size_in = (__u32)size);
@@ -144,6 +149,7 @@ static void call(struct world *w, int prog, void *ctx, size_t size)
 		w->model->kicked[cpu] = 0;
 		w->model->must[cpu] = 0;
 	}
+	return opts.retval;
 }
 
 static struct bpf_ghost_msg about(struct world *w, int task, unsigned int type)
@@ -161,7 +167,10 @@ static struct bpf_ghost_msg about(struct world *w, int task, unsigned int type)
 
 static void send(struct world *w, struct bpf_ghost_msg *m)
 {
-	call(w, w->msg, m, sizeof(*m));
+	bool done = call(w, w->msg, m, sizeof(*m));
+
+	if (!done && m->type < GHOST_CPU_MSG_FIRST)
+		w->passed[m->dead.gtid - MODEL_GTID] = true;
 }
 
 static void send_plain(struct world *w, int task, unsigned int type)
@@ -276,6 +285,22 @@ static void decide(struct world *w)
 		bpf_map__update_elem(down, NULL, 0, &item, sizeof(item), 0);
 	}
 	schedule(w, 0, false);
+}
+
+/* Its half of the others: who there was no room for goes to another class. */
+static void give_back(struct world *w)
+{
+	int task;
+
+	for (task = 0; task < NR_TASKS; task++) {
+		if (w->passed[task] && w->model->state[task] == MODEL_READY) {
+			w->model->state[task] = MODEL_GONE;
+			w->model->bound[task] = 0;
+			w->refused++;
+			send_plain(w, task, MSG_TASK_DEPARTED);
+		}
+		w->passed[task] = false;
+	}
 }
 
 /* ---- events ---- */
@@ -435,7 +460,7 @@ static void check(struct world *w)
 }
 
 static void run(struct __test_metadata *_metadata, const char *start,
-		const char *end, unsigned int seed)
+		const char *end, bool allocates, unsigned int seed)
 {
 	struct world w = { .curr = { NOBODY, NOBODY } };
 	int i, cpu;
@@ -450,12 +475,16 @@ static void run(struct __test_metadata *_metadata, const char *start,
 		for (cpu = 0; cpu < MODEL_CPUS; cpu++)
 			if (w.pending[cpu] && rand() % 3)
 				schedule(&w, cpu, false);
+		w.model->no_memory = rand() % 4 == 0;
 		event(&w);
 		decide(&w);
+		give_back(&w);
 		check(&w);
 	}
 	EXPECT_EQ(w.failure, NULL)
 		TH_LOG("seed %u, event %d: %s", seed, i, w.failure);
+	EXPECT_EQ(w.refused > 0, allocates)
+		TH_LOG("seed %u: %u refused", seed, w.refused);
 	bpf_object__close(w.object);
 }
 
@@ -465,6 +494,7 @@ FIXTURE(model) {
 FIXTURE_VARIANT(model) {
 	const char *start;
 	const char *end;
+	bool allocates;			/* while it queues a task */
 };
 
 FIXTURE_SETUP(model)
@@ -485,6 +515,7 @@ FIXTURE_VARIANT_ADD(model, biff) {
 FIXTURE_VARIANT_ADD(model, prio) {
 	.start = _binary_model_prio_bpf_o_start,
 	.end = _binary_model_prio_bpf_o_end,
+	.allocates = true,
 };
 
 FIXTURE_VARIANT_ADD(model, eevdf_bpf) {
@@ -507,7 +538,8 @@ TEST_F_TIMEOUT(model, no_cpu_idles_while_a_task_waits, TIMEOUT)
 	unsigned int seed;
 
 	for (seed = 1; seed <= SEEDS; seed++)
-		run(_metadata, variant->start, variant->end, seed);
+		run(_metadata, variant->start, variant->end,
+		    variant->allocates, seed);
 }
 
 TEST_HARNESS_MAIN

@@ -6,18 +6,6 @@
 #ifndef TREE_H
 #define TREE_H
 
-#include <bpf/bpf_core_read.h>
-
-extern void *bpf_obj_new_impl(__u64 type_id, void *meta) __ksym;
-extern void bpf_obj_drop_impl(void *obj, void *meta) __ksym;
-extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
-			       bool (*less)(struct bpf_rb_node *a,
-					    const struct bpf_rb_node *b),
-			       void *meta, __u64 off) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
-					     struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
-
 struct entry {
 	__u64 gtid;
 	__u64 barrier;
@@ -37,8 +25,7 @@ struct node {
 struct bpf_spin_lock lock SEC(".data.tree")
 	__attribute__((visibility("hidden"), aligned(8)));
 struct bpf_rb_root root SEC(".data.tree")
-	__attribute__((visibility("hidden"), aligned(8),
-		       btf_decl_tag("contains:node:rb")));
+	__attribute__((visibility("hidden"), aligned(8))) __contains(node, rb);
 
 static bool less(struct bpf_rb_node *a, const struct bpf_rb_node *b)
 {
@@ -50,7 +37,7 @@ static long put(struct entry *e)
 	struct ghost_status_word sw = {};
 	struct node *n;
 
-	n = bpf_obj_new_impl(bpf_core_type_id_local(struct node), NULL);
+	n = bpf_obj_new(struct node);
 	if (!n)
 		return -1;
 	bpf_ghost_status_word(e->gtid, &sw);
@@ -58,7 +45,7 @@ static long put(struct entry *e)
 	n->barrier = e->barrier;
 	n->runtime = sw.runtime;
 	bpf_spin_lock(&lock);
-	bpf_rbtree_add_impl(&root, &n->rb, less, NULL, 0);
+	bpf_rbtree_add(&root, &n->rb, less);
 	bpf_spin_unlock(&lock);
 	return 0;
 }
@@ -81,7 +68,7 @@ static long take(struct entry *e)
 	n = node_of(rb);
 	e->gtid = n->gtid;
 	e->barrier = n->barrier;
-	bpf_obj_drop_impl(n, NULL);
+	bpf_obj_drop(n);
 	return 0;
 }
 

@@ -28,6 +28,7 @@ enum model_state {
  * @kicked: by CPU, resched_cpu2()
  * @must: the same, with SET_MUST_RESCHED
  * @agent_woken: wake_agent()
+ * @no_memory: bpf_obj_new() fails
  */
 struct model {
 	__u32 state[MODEL_TASKS];
@@ -42,6 +43,7 @@ struct model {
 	__u32 kicked[MODEL_CPUS];
 	__u32 must[MODEL_CPUS];
 	__u32 agent_woken;
+	__u32 no_memory;
 };
 
 /* The policies, as the linker has put them in. */

@@ -368,6 +368,21 @@ static int share(struct session *s, struct bpf_object *object)
 	return ret < 0 ? ret : 0;
 }
 
+static int not_loaded(const struct session *s, int err)
+{
+	if (err == -ESRCH && access("/sys/kernel/btf/vmlinux", F_OK)) {
+		fprintf(stderr, "%s: the BPF programs call kfuncs, and this kernel has no BTF\n"
+			"  build it with CONFIG_DEBUG_INFO_BTF\n",
+			program_invocation_short_name);
+		return 1;
+	}
+	complain("cannot load the BPF programs", err);
+	if (s->inherited)
+		fputs("  if the maps of the last one do not fit: --fresh\n",
+		      stderr);
+	return 1;
+}
+
 static int load(struct session *s)
 {
 	struct bpf_object *object = s->policy->open();
@@ -383,16 +398,8 @@ static int load(struct session *s)
 	if (err)
 		return complain("cannot prepare the BPF programs", err);
 	err = s->policy->load();
-	if (err) {
-		complain("cannot load the BPF programs", err);
-		if (access("/sys/kernel/btf/vmlinux", F_OK))
-			fputs("  a policy that calls kfuncs needs a kernel with BTF: build it with CONFIG_DEBUG_INFO_BTF\n",
-			      stderr);
-		else if (s->inherited)
-			fputs("  if the maps of the last one do not fit: --fresh\n",
-			      stderr);
-		return 1;
-	}
+	if (err)
+		return not_loaded(s, err);
 	s->policy->view(&s->view);
 
 	if (s->owner) {

@@ -13,6 +13,8 @@
 #ifndef GHOST_BPF_RBTREE_H
 #define GHOST_BPF_RBTREE_H
 
+#ifdef __bpf__
+
 #if defined(__LINUX_BPF_H__) || defined(_UAPI__LINUX_BPF_H__)
 #error "<ghost/bpf_rbtree.h> comes before <linux/bpf.h>"
 #endif
@@ -75,4 +77,5 @@ extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
 #define bpf_rbtree_add(root, node, less) \
 	bpf_rbtree_add_impl(root, node, less, NULL, 0)
 
+#endif /* __bpf__ */
 #endif /* GHOST_BPF_RBTREE_H */
