@@ -21,7 +21,7 @@ cd /usr/lib/ghost/tests || exit 1
 # keep it on CPU 0, which no test gives to an enclave.
 echo 1 >/sys/devices/virtual/workqueue/cpumask
 echo 3600 >/proc/sys/vm/stat_interval
-awk '$4 == 2 { print $1 }' /proc/[0-9]*/stat | while read -r kthread; do
+cat /proc/[0-9]*/stat 2>/dev/null | awk '$4 == 2 { print $1 }' | while read -r kthread; do
 	taskset -p 1 "$kthread" >/dev/null 2>&1
 done
 

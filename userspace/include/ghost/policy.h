@@ -123,7 +123,8 @@ GHOST_API int ghost_policy_open(struct ghost_policy **policy,
  * When it is loaded, the object takes over the maps that a predecessor of the
  * same @name has pinned, with what is in them, and pins those that are new. So
  * a new process goes on where the old one stopped. Constants (.rodata) are not
- * shared.
+ * shared. Maps that hold objects (see <ghost/bpf_rbtree.h>) fit one object file
+ * only, once loaded: take them out again with bpf_map__set_pin_path(map, NULL).
  *
  * Return: 1 if there was a predecessor, 0 if not, or -errno.
  */
