@@ -23,23 +23,26 @@
 DEFINE_STATIC_KEY_DEFERRED_FALSE(ghost_key, 60 * HZ);
 
 /* Core scheduling keeps its picks while this number stands. rq lock held. */
-static void core_pick_again(struct rq *rq)
+static __always_inline void core_pick_again(struct rq *rq)
 {
 #ifdef CONFIG_SCHED_CORE
-	if (sched_core_enabled(rq))
+	if (static_branch_unlikely(&__sched_core_enabled) && rq->core_enabled)
 		rq->core->core_task_seq++;
 #endif
 }
 
-/*
- * The one place that changes the count: a task counts while latched or
- * running, an agent while queued and not parked. rq lock held.
- */
-void ghost_count(struct rq *rq, struct task_struct *p, bool on)
+/* A pick that it has kept knows nothing of a wake-up of the agent. */
+static __always_inline void core_note_agent(struct rq *rq)
 {
-	if (on == !!(p->ghost.flags & GHOST_TF_COUNTED))
-		return;
+	struct ghost_rq *g = &rq->ghost;
 
+	if (!sched_core_disabled() && g->parked &&
+	    (READ_ONCE(g->wakereq) || signal_pending(g->agent)))
+		core_pick_again(rq);
+}
+
+void __ghost_count(struct rq *rq, struct task_struct *p, bool on)
+{
 	p->ghost.flags ^= GHOST_TF_COUNTED;
 	core_pick_again(rq);
 	if (on)
@@ -176,7 +179,7 @@ static bool keep_prev(struct rq *rq)
 }
 
 /* Publish whether ghost tasks could run here, on change only. */
-static void set_avail(struct rq *rq, bool avail)
+static __always_inline void set_avail(struct rq *rq, bool avail)
 {
 	struct task_struct *agent = rq->ghost.agent;
 
@@ -265,9 +268,7 @@ void __ghost_prologue(struct rq *rq, struct rq_flags *rf)
 		g->kick = true;
 	bpf_pick(rq, rf);
 
-	/* A pick that core scheduling has kept knows nothing of the wake-up. */
-	if (g->parked && (READ_ONCE(g->wakereq) || signal_pending(g->agent)))
-		core_pick_again(rq);
+	core_note_agent(rq);
 
 	if (!g->latched && g->parked && !ghost_others(rq))
 		ghost_txn_prologue(rq, rf);
@@ -378,7 +379,7 @@ bool __ghost_switch(struct rq *rq, struct task_struct *prev,
 	if (next != g->sw_chain)
 		g->sw_chain = NULL;
 
-	if (ghost_task(next))
+	if (READ_ONCE(g->rendezvous) && ghost_task(next))
 		ghost_rendezvous_wait(rq);
 
 	if ((g->run_flags & NEED_CPU_NOT_IDLE) && !ghost_policy(next->policy) &&
@@ -496,7 +497,7 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
 		note_wait(p);
 		ghost_sw_set(p, 0, GHOST_SW_TASK_RUNNABLE);
-		if (ghost_switch_give(rq, p))
+		if (rq->ghost.offered && ghost_switch_give(rq, p))
 			return true;
 		p->ghost.pending |= GHOST_PEND_BLOCKED;
 		if (rq->ghost.run_flags & RTLA_ON_BLOCKED)

@@ -406,7 +406,8 @@ void ghost_sw_free_locked(struct ghost_enclave *e, struct task_struct *p);
 int ghost_sw_user_free(struct ghost_enclave *e, struct ghost_sw_info *info);
 void ghost_sw_runtime(struct task_struct *p);
 
-static inline void ghost_sw_set(struct task_struct *p, u32 set, u32 clear)
+static __always_inline
+void ghost_sw_set(struct task_struct *p, u32 set, u32 clear)
 {
 	struct ghost_status_word *sw = p->ghost.sw;
 
@@ -509,7 +510,7 @@ int ghost_run(struct ghost_ioc_run *arg);
 void ghost_agent_evict(struct task_struct *p);
 
 /* class.c */
-void ghost_count(struct rq *rq, struct task_struct *p, bool on);
+void __ghost_count(struct rq *rq, struct task_struct *p, bool on);
 void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags);
 void ghost_unlatch(struct rq *rq);
 bool ghost_others(struct rq *rq);
@@ -635,6 +636,16 @@ static __always_inline bool ghost_task(struct task_struct *p)
 static inline bool ghost_runnable(struct task_struct *p)
 {
 	return ghost_class(p) && task_on_rq_queued(p);
+}
+
+/*
+ * The one place that changes the count: a task counts while latched or
+ * running, an agent while queued and not parked. rq lock held.
+ */
+static __always_inline void ghost_count(struct rq *rq, struct task_struct *p, bool on)
+{
+	if (on != !!(p->ghost.flags & GHOST_TF_COUNTED))
+		__ghost_count(rq, p, on);
 }
 
 /*

@@ -58,12 +58,15 @@ bool ghost_switch_offer(struct rq *rq, struct task_struct *p)
 	return true;
 }
 
-/* @p goes to sleep: does it hand over the CPU? rq lock held, no pi_lock. */
+/*
+ * @p goes to sleep where an offer stands: does it hand over the CPU? rq lock held,
+ * no pi_lock.
+ */
 bool ghost_switch_give(struct rq *rq, struct task_struct *p)
 {
 	struct ghost_rq *g = &rq->ghost;
 
-	if (!g->offered || ghost_curr(rq) != p)
+	if (ghost_curr(rq) != p)
 		return false;
 	if (g->kick || ghost_rendezvous_due(rq) || ghost_agent_ready(rq) ||
 	    ghost_others(rq)) {
