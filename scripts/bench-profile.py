@@ -36,6 +36,22 @@ until grep -q '^ready ' /tmp/policy; do sleep 0.1; done
 grep bpf_prog_ /proc/kallsyms
 echo profile: started
 ghostctl run "$(sed -n 's/^ready enclave=\\([0-9]*\\).*/\\1/p' /tmp/policy)" -- """
+# What a function belongs to: the first that its name fits
+GROUPS = (
+    ("the programs", r"bpf: "),
+    ("locks and maps of BPF", r"(__)?bpf_spin|\w*_map_"),
+    ("calling programs, helpers", r"run_msg$|ghost_bpf_|bpf_|ghost_any_task|ghost_take_task"),
+    ("messages", r"send(_pending)?$|ghost_msg_|ghost_wake_for|ghost_queue"),
+    ("pressure stall information", r"\w*psi|record_times"),
+    ("clocks", r"\w*(clock|ktime|tsc$|timekeeping)"),
+    ("the class: ghost", r"\w*ghost|keep_prev|move_strays"),
+    ("the class: fair", r"\w*(_fair|cfs|load_avg|vruntime|eevdf|util_est|update_curr|dl_server)"
+     r"|\w*(entity|entities)$|\w*_(lag|deadline)$|update_deadline|se_is_idle|__rb_|rb_next"
+     r"|calc_delta|clear_(buddies|delayed)|hrtick|update_misfit|task_of"),
+    ("core: which class picks", r"__pick_next|prev_balance|next_active|put_prev_set"
+     r"|\w*sched_core|wakeup_preempt$"),
+    ("system call, pipe, wake-up, switch", r""),
+)
 TRACE = re.compile(r"^Trace \d+: 0x[0-9a-f]+ \[[0-9a-f]+/([0-9a-f]+)/")
 
 
@@ -115,6 +131,18 @@ def spans_of(log, symbols, kinds):
             count[name] += 1
 
 
+def print_groups(total, seen):
+    """Adds up the functions of all spans, a span of each kind."""
+    sums = collections.Counter()
+    for kind, count in total.items():
+        for name, n in count.items():
+            group = next(g for g, words in GROUPS if re.match(words, name))
+            sums[group] += n / seen[kind]
+    for group, _ in reversed(GROUPS):
+        print(f"  {sums[group]:8.0f}  {group}")
+    print(f"  {sum(sums.values()):8.0f}  together")
+
+
 def main():
     p = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -126,6 +154,8 @@ def main():
     p.add_argument("--seconds", type=float, default=0.5,
                    help="seconds of the host that are logged")
     p.add_argument("--top", type=int, default=25, help="functions to show")
+    p.add_argument("--groups", action="store_true",
+                   help="add up by what functions belong to")
     p.add_argument("command", nargs="+", metavar="COMMAND")
     args = p.parse_args()
 
@@ -141,6 +171,9 @@ def main():
         for kind, count in spans_of(log, symbols, kinds):
             seen[kind] += 1
             total[kind] += count
+    if args.groups and all(seen[k] for k in kinds):
+        print_groups(total, seen)
+        return 0
     for kind in kinds:
         if not seen[kind]:
             print(f"{kind}: not seen")

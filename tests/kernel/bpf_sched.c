@@ -11,9 +11,11 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <bpf/libbpf.h>
 
 #include "kselftest_harness.h"
 #include "gt_bpf.h"
+#include "bpf/hold.h"
 #include "bpf/probe.h"
 
 /* The program acts on CPU 1, whose agent is agents[1] and parks. */
@@ -679,6 +681,45 @@ TEST_F(sched, destroy_enclave)
 	gt_task_end(&other);
 	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
 	EXPECT_TRUE(gt_spins(&self->t));
+}
+
+/* What a pick has begun it ends, though its CPU is no longer of the enclave. */
+TEST(cpu_leaves_within_a_pick)
+{
+	struct bpf_link *link;
+	struct gt_bpf b, holds;
+	struct gt_task other;
+	struct gt_enclave e;
+	struct hold *hold;
+	uint32_t passes;
+
+	if (!gt_has_btf())
+		SKIP(return, "kernel functions are known by BTF");
+	ASSERT_EQ(0, gt_begin());
+	/* Attached while nobody calls it: QEMU may not notice a change of code. */
+	ASSERT_EQ(0, gt_bpf_hold(&holds, &link));
+	hold = holds.shared;
+	ASSERT_EQ(0, gt_enclave_create(&e, "1"));
+	ASSERT_EQ(0, gt_bpf_probe(&b));
+	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_SCHED));
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	hold->ns = 300000000;
+	EXPECT_TRUE(gt_wait_for(({
+		gt_tell(&other, GT_SPIN);
+		gt_tell(&other, GT_BLOCK);
+		load32(&hold->held);
+	})));
+	passes = load32(&((struct probe *)b.shared)->passes[1]);
+	EXPECT_EQ(0, gt_set_cpus(&e, ""));
+	EXPECT_LT(passes, load32(&((struct probe *)b.shared)->passes[1]))
+		TH_LOG("the program was not called");
+	gt_task_end(&other);
+	gt_destroy(&e);
+	gt_bpf_close(&b);
+	gt_enclave_close(&e);
+	bpf_link__destroy(link);
+	gt_bpf_close(&holds);
 }
 
 TEST_HARNESS_MAIN

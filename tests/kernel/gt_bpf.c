@@ -22,6 +22,7 @@ extern const char _binary_minimal_bpf_o_start[], _binary_minimal_bpf_o_end[];
 extern const char _binary_kit_bpf_o_start[], _binary_kit_bpf_o_end[];
 extern const char _binary_misuse_bpf_o_start[], _binary_misuse_bpf_o_end[];
 extern const char _binary_misuse_kfunc_bpf_o_start[], _binary_misuse_kfunc_bpf_o_end[];
+extern const char _binary_hold_bpf_o_start[], _binary_hold_bpf_o_end[];
 extern const char _binary_replace_bpf_o_start[], _binary_replace_bpf_o_end[];
 
 char gt_log[65536];
@@ -235,6 +236,17 @@ int gt_bpf_kit(struct gt_bpf *b)
 {
 	return open_object(b, NULL, _binary_kit_bpf_o_start, _binary_kit_bpf_o_end,
 			   "kit");
+}
+
+int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link)
+{
+	int ret = open_object(b, NULL, _binary_hold_bpf_o_start,
+			      _binary_hold_bpf_o_end, "hold");
+
+	if (ret)
+		return ret;
+	*link = bpf_program__attach(bpf_object__next_program(b->obj, NULL));
+	return *link ? 0 : -errno;
 }
 
 int gt_bpf_replace(struct gt_bpf *b)

@@ -67,6 +67,7 @@ int gt_map_create(unsigned int type, int key, int value, int max, unsigned int f
 /* Without BTF a kernel runs what needs the ABI's types only: no kfuncs. */
 bool gt_has_btf(void);
 
+struct bpf_link;
 struct bpf_object;
 
 struct gt_bpf {
@@ -93,6 +94,9 @@ int gt_bpf_replace(struct gt_bpf *b);
 int gt_bpf_replacement(const struct gt_bpf *b, const char *name);
 void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
 void gt_bpf_close(struct gt_bpf *b);
+
+/* bpf/hold.bpf.c, which is attached; the link outlives what it has to do with. */
+int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link);
 
 /* A sched_ext scheduler, to attach by its map of this name; NULL: an error. */
 struct bpf_object *gt_bpf_minimal(void);

@@ -202,12 +202,15 @@ static __always_inline u32 run(struct ghost_bpf_run *r,
 	return ret;
 }
 
-/* A CPU schedules; the program may drop the rq lock, by helpers. */
-void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct bpf_prog *prog,
-		     struct bpf_ghost_sched *ctx)
+/*
+ * A CPU of @e schedules; the program may drop the rq lock, by helpers. The CPU may
+ * leave the enclave at any time, and no interrupts keep @e until then.
+ */
+void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct ghost_enclave *e,
+		     struct bpf_prog *prog, struct bpf_ghost_sched *ctx)
 {
 	struct ghost_bpf_run r = {
-		.e	= rcu_dereference_sched(rq->ghost.enclave),
+		.e	= e,
 		.rq	= rq,
 		.rf	= rf,
 	};

@@ -218,7 +218,7 @@ static void bpf_pick(struct rq *rq, struct rq_flags *rf)
 			signal_pending(g->agent);
 	}
 	ctx.next_gtid = next_gtid(rq);
-	ghost_bpf_sched(rq, rf, prog, &ctx);
+	ghost_bpf_sched(rq, rf, e, prog, &ctx);
 	g->dont_idle = ctx.dont_idle;
 	if (ctx.must_resched)
 		g->kick = true;

@@ -464,8 +464,8 @@ struct ghost_bpf_run {
 DECLARE_PER_CPU(struct ghost_bpf_run *, ghost_bpf_running);
 
 /* bpf.c */
-void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct bpf_prog *prog,
-		     struct bpf_ghost_sched *ctx);
+void ghost_bpf_sched(struct rq *rq, struct rq_flags *rf, struct ghost_enclave *e,
+		     struct bpf_prog *prog, struct bpf_ghost_sched *ctx);
 bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
 		   struct task_struct *p, struct bpf_ghost_msg *m);
 void ghost_bpf_latch_failure(struct ghost_enclave *e, struct task_struct *p,

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* A pick on CPU 1 stops for a while before its program is called. */
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+#include "hold.h"
+
+char _license[] SEC("license") = "GPL";
+
+struct hold hold;
+
+static long is_over(__u32 i, __u64 *until)
+{
+	return bpf_ktime_get_ns() >= *until;
+}
+
+SEC("fentry/ghost_bpf_sched")
+int before_sched(void *ctx)
+{
+	__u64 until = bpf_ktime_get_ns() + hold.ns;
+
+	if (bpf_get_smp_processor_id() != 1 || !hold.ns)
+		return 0;
+	hold.ns = 0;
+	hold.held = 1;
+	bpf_loop(1 << 23, is_over, &until, 0);
+	return 0;
+}
