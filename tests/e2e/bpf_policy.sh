@@ -6,7 +6,7 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=32
+planned=33
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
@@ -198,6 +198,7 @@ check "no task was lost" all_progress
 old=$(program)
 check "one takes over afresh" start_agent 3 --take-over "$enclave" --fresh
 check "its programs begin anew" replaced "$old" 0
+check "its predecessor gave none back" [ "$(number 2 released)" -eq 0 ]
 check "still none was lost" all_progress
 kill -9 "$agent"
 within 60 grep -q 0 "/sys/fs/ghost/enclave_$enclave/agent_online"

@@ -2,10 +2,15 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # shellcheck disable=SC2016	# a script for the shells that it starts
 #
-# Tasks go on while their agent is dead or stopped, and come back to the next.
+# Tasks go on while their agent is dead or stopped, and come back to the next. The
+# policy is that of the name: the Makefile has fallback-NAME for ghost-NAME.
 
 planned=14
 . "$(dirname "$0")/tap.inc"
+
+case $0 in
+*/fallback-*) policy=ghost-${0##*/fallback-} ;;
+esac
 
 # Works, sleeps, and counts its rounds in $1 until $2 appears.
 worker='n=0

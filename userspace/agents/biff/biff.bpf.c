@@ -11,6 +11,11 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
+static __always_inline bool policy_admit(__u32 idx)
+{
+	return true;
+}
+
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
 					    __u16 type, __u64 now)
 {

@@ -58,6 +58,9 @@ struct {
 
 /* ---- what the policy supplies; the lock of the task's run queue is held ---- */
 
+/* A task is new, or announced once more. Returns whether there is room for it. */
+static __always_inline bool policy_admit(__u32 idx);
+
 /*
  * Queue a task after a message of @type: @cpu is where it must run, or
  * FRAME_NONE. Returns a CPU that should take it, or FRAME_NONE for any, or
@@ -295,7 +298,7 @@ static __always_inline __u32 find(__u64 gtid)
 	return *found;
 }
 
-/* A new task, or one that is announced once more. */
+/* Make a new task known. Returns whether it is. */
 static __always_inline bool admit(const struct bpf_ghost_msg *m, __u32 idx)
 {
 	struct frame_task *t = task_at(idx);
@@ -303,7 +306,7 @@ static __always_inline bool admit(const struct bpf_ghost_msg *m, __u32 idx)
 
 	if (m->newt.sw_info.id || idx >= FRAME_TASKS)
 		return false;
-	if (old == gtid)
+	if (old == gtid)	/* it is announced once more */
 		return true;
 	if (bpf_map_update_elem(&lookup, &gtid, &idx, BPF_NOEXIST))
 		return false;
@@ -346,7 +349,7 @@ static __always_inline bool update(struct bpf_ghost_msg *m, __u32 idx,
 	case MSG_TASK_NEW:
 		t->runnable = !!m->newt.runnable;
 		t->nice = m->newt.nice;
-		return frame_read_affinity(idx);
+		return frame_read_affinity(idx) && policy_admit(idx);
 	case MSG_TASK_WAKEUP:
 		set_cpu(t, m->wakeup.wake_up_cpu);
 		t->runnable = 1;

@@ -5,12 +5,16 @@
  * normal scheduler.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 #include <bpf/bpf.h>
@@ -57,6 +61,7 @@ struct sums {
  * struct session
  * @owner: the enclave was created here and goes with this process
  * @inherited: the maps hold what a predecessor knew of the tasks
+ * @lock: descriptor; held while programs are replaced, or -1
  * @strays: tasks that the programs do not have, until they are gone
  * @released: tasks given back to the normal scheduler
  */
@@ -72,6 +77,7 @@ struct session {
 	unsigned long id;
 	bool owner;
 	bool inherited;
+	int lock;
 	unsigned long released;
 	struct sums last;
 };
@@ -383,6 +389,67 @@ static int not_loaded(const struct session *s, int err)
 	return 1;
 }
 
+/* What policies of other names knew: they have not seen what happens from now on. */
+static void forget_others(struct session *s)
+{
+	int fd = openat(s->lock, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *entry;
+
+	if (!dir) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	while ((entry = readdir(dir)))
+		if (entry->d_type == DT_DIR && entry->d_name[0] != '.' &&
+		    strcmp(entry->d_name, s->policy->name))
+			ghost_policy_undir(s->enclave, entry->d_name);
+	closedir(dir);
+}
+
+/* In the place of a predecessor's programs, if there are some. */
+static int replace(struct session *s, const struct bpf_object *object)
+{
+	int err = ghost_policy_open(&s->bpf, s->enclave);
+
+	if (!err)
+		err = ghost_policy_replace(s->bpf, object);
+	else if (err == -ENOENT)
+		err = ghost_policy_attach(&s->bpf, s->enclave, object);
+	/* At once: the programs that queued these tasks are gone. */
+	if (!err && s->inherited && s->policy->unshare)
+		err = ghost_fs_discover_tasks(ghost_enclave_ctl(s->enclave));
+	if (err)
+		return err;
+	forget_others(s);
+	return ghost_policy_pin(s->bpf);
+}
+
+/* One process at a time replaces the programs of an enclave, all of them. */
+static int lock_programs(struct session *s)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (s->owner)
+		return 0;
+	err = ghost_policy_dir(s->enclave, NULL, path, sizeof(path));
+	if (err)
+		return complain("cannot make a directory for the BPF programs", err);
+	s->lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->lock < 0 || flock(s->lock, LOCK_EX))
+		return complain("cannot lock the directory of the BPF programs", -errno);
+	return 0;
+}
+
+static void unlock_programs(struct session *s)
+{
+	if (s->lock >= 0)
+		close(s->lock);
+	s->lock = -1;
+}
+
 static int load(struct session *s)
 {
 	struct bpf_object *object = s->policy->open();
@@ -401,18 +468,8 @@ static int load(struct session *s)
 	if (err)
 		return not_loaded(s, err);
 	s->policy->view(&s->view);
-
-	if (s->owner) {
-		err = ghost_policy_attach(&s->bpf, s->enclave, object);
-	} else {
-		err = ghost_policy_open(&s->bpf, s->enclave);
-		if (!err)
-			err = ghost_policy_replace(s->bpf, object);
-		else if (err == -ENOENT)
-			err = ghost_policy_attach(&s->bpf, s->enclave, object);
-		if (!err)
-			err = ghost_policy_pin(s->bpf);
-	}
+	err = s->owner ? ghost_policy_attach(&s->bpf, s->enclave, object) :
+			 replace(s, object);
 	return err ? complain("cannot attach the BPF programs", err) : 0;
 }
 
@@ -437,15 +494,19 @@ static int start(struct session *s)
 					&ops, s);
 	if (err)
 		return complain("cannot prepare agents", err);
-	if (load(s) || listen_for_hints(s))
+	err = s->o->take_over ? 0 : ghost_enclave_online(s->enclave);
+	if (err)
+		return complain("agents cannot start", err < 0 ? err : -EBUSY);
+	err = lock_programs(s) || load(s);
+	unlock_programs(s);
+	if (err || listen_for_hints(s))
 		return 1;
-	/* At once: the programs that queued these tasks are gone. */
-	if (!s->inherited || s->policy->unshare)
+	err = ghost_crew_start(s->crew, s->o->take_over ? GHOST_START_ASK :
+							  GHOST_START_ALONE,
+			       START_TIMEOUT_MS, &handoff);
+	/* Once more: who joined before there was a queue is seen by no program. */
+	if (!err && (!s->inherited || s->policy->unshare))
 		err = ghost_fs_discover_tasks(ghost_enclave_ctl(s->enclave));
-	if (!err)
-		err = ghost_crew_start(s->crew, s->o->take_over ?
-				       GHOST_START_ASK : GHOST_START_ALONE,
-				       START_TIMEOUT_MS, &handoff);
 	if (err)
 		return complain("agents cannot start", err);
 	wake_all(s);
@@ -509,7 +570,7 @@ static int schedule(struct session *s)
 static int session(struct supervised *told, void *arg)
 {
 	const struct options *o = arg;
-	struct session s = { .o = o, .policy = o->policy };
+	struct session s = { .o = o, .policy = o->policy, .lock = -1 };
 	int ret;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);

@@ -17,6 +17,8 @@
 
 char _license[] SEC("license") = "Dual BSD/GPL";
 
+struct level_queue queues[2 * FRAME_CPUS];
+
 /* Level by index of the task; written by the process alone. */
 __u8 plan[FRAME_TASKS];
 
@@ -26,8 +28,6 @@ static __always_inline __u32 level_of(__u32 idx, const struct frame_task *t)
 
 	return level < LEVELS ? level : LEVELS - 1;
 }
-
-struct level_queue queues[2 * FRAME_CPUS];
 
 static __always_inline struct level_queue *queue_at(__u32 queue)
 {
@@ -41,6 +41,11 @@ static __always_inline void level_take(__u32 node)
 	fifo_remove(node);
 	if (!fifo_list(list)->first)
 		queue_at(list / LEVELS)->levels &= ~(1ULL << (list % LEVELS));
+}
+
+static __always_inline bool policy_admit(__u32 idx)
+{
+	return true;
 }
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,

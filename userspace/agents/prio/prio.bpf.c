@@ -87,7 +87,7 @@ static __always_inline __u64 level(__u32 idx)
 	return (__u64)(task_at(idx)->nice + 20) * AGE_NS;
 }
 
-/* A reference to the node of a task, which is in no queue; or NULL. */
+/* A reference to the node of a task, or NULL. Its run queue is locked. */
 static __always_inline struct prio_node *get_node(__u32 idx)
 {
 	struct place *place = bpf_map_lookup_elem(&places, &idx);
@@ -107,13 +107,25 @@ static __always_inline struct prio_node *get_node(__u32 idx)
 	return ref;
 }
 
-/* The functions that lock are global ones: the verifier looks at each once. */
+/* Global functions: the verifier looks at each once. */
+
+/* Where many wake up at once there may be no memory: a new task comes alone. */
+__noinline int prio_admit(__u32 idx)
+{
+	struct prio_node *node = get_node(idx);
+
+	if (!node)
+		return 0;
+	bpf_obj_drop(node);
+	return 1;
+}
 
 __noinline int prio_push(__u32 idx, __u32 where)
 {
 	struct queue *q = queue_at(where);
 	struct prio_node *node;
 	__u64 key;
+	int err;
 
 	if (!q)
 		return -ENOENT;
@@ -124,12 +136,14 @@ __noinline int prio_push(__u32 idx, __u32 where)
 	node->key = key;
 	node->idx = idx;
 	bpf_spin_lock(&q->lock);
-	bpf_rbtree_add(&q->root, &node->rb, less);
-	queued[idx & (FRAME_TASKS - 1)] = where + 1;
-	if (!q->first || key < q->first)
-		q->first = key;
+	err = bpf_rbtree_add(&q->root, &node->rb, less);
+	if (!err) {
+		queued[idx & (FRAME_TASKS - 1)] = where + 1;
+		if (!q->first || key < q->first)
+			q->first = key;
+	}
 	bpf_spin_unlock(&q->lock);
-	return 0;
+	return err;
 }
 
 /*
@@ -185,7 +199,8 @@ __noinline __u32 prio_pop(__u32 where)
 	}
 	node = node_of(rb);
 	idx = node->idx;
-	queued[idx & (FRAME_TASKS - 1)] = 0;
+	/* A full barrier: whoever sees it may put the node into another tree. */
+	__sync_lock_test_and_set(&queued[idx & (FRAME_TASKS - 1)], 0);
 	rb = bpf_rbtree_first(&q->root);
 	q->first = rb ? node_of(rb)->key : 0;
 	bpf_spin_unlock(&q->lock);
@@ -199,6 +214,11 @@ static __always_inline __u64 first_key(__u32 where)
 	const struct queue *q = queue_at(where);
 
 	return q && q->first ? q->first : ~0ULL;
+}
+
+static __always_inline bool policy_admit(__u32 idx)
+{
+	return prio_admit(idx);
 }
 
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,

@@ -55,6 +55,11 @@ static __always_inline bool hand_over(__u32 idx)
 	return true;
 }
 
+static __always_inline bool policy_admit(__u32 idx)
+{
+	return true;
+}
+
 static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u32 cpu,
 					    __u16 type, __u64 now)
 {

@@ -142,7 +142,7 @@ static bool commit_group(struct ghost_enclave *e, struct ghost_cpus *cpus,
 		if (c.waits)
 			__set_bit(cpu, cpus->waiting);
 		if (ok && c.block)
-			*block = c.rq->ghost.parked;
+			*block = READ_ONCE(c.rq->ghost.parked);
 	}
 
 	for_each_set_bit(cpu, cpus->waiting, cpus->nr)

@@ -442,7 +442,8 @@ static bool commit_cpus(struct ghost_enclave *e, const struct ghost_cpus *cpus)
 		if (!ghost_txn_commit(&c, txn))
 			failed++;
 		else if (c.block)
-			block = c.rq->ghost.parked;
+			/* Another CPU may un-park it at once. */
+			block = READ_ONCE(c.rq->ghost.parked);
 	}
 	return block;
 }
