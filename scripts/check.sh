@@ -45,6 +45,8 @@ patches/6\.12/0001-.*	SPACING
 patches/6\.12/0002-.*	PARENTHESIS_ALIGNMENT
 patches/6\.12/0006-.*	SYMBOLIC_PERMS
 patches/6\.12/0006-.*	SPACING
+# clang 14 drops the tag of a pointer that is not to a typedef
+userspace/agents/prio/prio\.bpf\.c	NEW_TYPEDEFS
 # Types and macros that only the kernel has
 (userspace|tests|qemu)/.*	PREFER_KERNEL_TYPES
 (userspace|tests|qemu)/.*	ARRAY_SIZE
