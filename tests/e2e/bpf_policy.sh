@@ -6,7 +6,7 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=33
+planned=36
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
@@ -119,6 +119,43 @@ replaced()
 		grep -q "^handoff .*inherited=$2" "$log"
 }
 
+# Rounds that the worker with nice value $1 has done; its file is written anew.
+rounds()
+{
+	until grep -m 1 . "$tmp/nice.$1"; do
+		sleep 0.01
+	done
+}
+
+# Of two that compute on one CPU, who is nice gets less than a fourth of the other.
+nice_gives_way()
+{
+	nice_workers=
+	for n in 19 0; do
+		echo 0 >"$tmp/nice.$n"
+		ghostctl run "$enclave" -- taskset 0x2 \
+			sh -c "renice -n $n -p \$\$ >/dev/null; $worker" sh \
+			"$tmp/nice.$n" "$tmp/nice.stop" &
+		nice_workers="$nice_workers $!"
+	done
+	sleep 3
+	ours=$(rounds 0)
+	theirs=$(rounds 19)
+	touch "$tmp/nice.stop"
+	for w in $nice_workers; do
+		wait "$w"
+	done
+	echo "nice 0: $ours rounds, nice 19: $theirs"
+	[ "$ours" -gt $((4 * theirs)) ]
+}
+
+# Lines of statistics, of which the last has $1.
+tells()
+{
+	[ "$(grep -c '^stats ' "$log")" -gt 3 ] &&
+		grep '^stats ' "$log" | tail -n 1 | grep -E "$1"
+}
+
 # What it says then is in nobtf.sh
 if [ "$policy" = ghost-prio ] && [ ! -e /sys/kernel/btf/vmlinux ]; then
 	while [ "$tap_n" -lt "$planned" ]; do
@@ -130,7 +167,7 @@ fi
 # The watchdog ends the enclave when a task waits so long: then the agent is
 # killed, and does not exit with 0.
 check "creates its enclave" \
-	start_agent all --cpus "1-$last" --timeout 20000
+	start_agent all --cpus "1-$last" --timeout 20000 --stats 1
 check "hackbench, processes and pipes, ends" \
 	ghostctl run "$enclave" -- hackbench -g 1 -f 5 -l 20
 check "hackbench, threads and sockets, ends" \
@@ -158,6 +195,17 @@ check "tasks of one CPU among others end" ghostctl run "$enclave" -- \
 	sh -c "taskset -p 0x2 \$\$ >/dev/null; $computers" sh \
 	"$tmp/pinned" 6
 check "every task of one CPU has ended" lines "$tmp/pinned" 6
+case $policy in
+ghost-prio|ghost-eevdf-bpf) check "who is nice gives way" nice_gives_way ;;
+*) skip "who is nice gives way" "nice is nothing to this policy" ;;
+esac
+check "it tells once a second how it goes" \
+	tells ' msgs/s=[0-9]+ picks/s=[0-9]+ preempts/s=[0-9]+ kicks/s=[0-9]+ '
+case $policy in
+ghost-toy) check "and who has queued" tells \
+	' user=[1-9][0-9]* kernel=[0-9]+ full=[0-9]+ failed=[0-9]+' ;;
+*) check "and of waits" tells ' wait_us=[0-9]+ max_wait_us=[0-9]+' ;;
+esac
 check "none is left in the enclave" within 60 members "$enclave" -eq 0
 check "nobody was starved" stop_agent "$tmp/all.log"
 check "who left was given back" [ "$(number all released)" -gt 0 ]
