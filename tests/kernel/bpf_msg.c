@@ -448,11 +448,15 @@ static long exec_no_program(long arg)
 	return execl(NO_PROGRAM, NO_PROGRAM, NULL) ? -errno : 0;
 }
 
-/* A task that calls exec is asked for while it runs; a file that cannot be run will do. */
+/*
+ * A task that calls exec is asked for while it runs, and moved to the CPU of the
+ * choice; a file that cannot be run will do.
+ */
 TEST_F(msg, select_rq_of_an_exec)
 {
 	struct gt_task *t = &self->t;
 	uint32_t before;
+	bool moved;
 	int cpu, fd;
 
 	fd = open(NO_PROGRAM, O_WRONLY | O_CREAT | O_TRUNC, 0755);
@@ -461,17 +465,21 @@ TEST_F(msg, select_rq_of_an_exec)
 	close(fd);
 	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	self->p->choice_for = 2;	/* WF_EXEC */
 	/* No choice, outside of the enclave, and inside. */
 	for (cpu = -1; cpu <= self->last; cpu++) {
 		self->p->choice = cpu;
 		before = self->p->selected_for[2];
 		t->ctl->result = 0;
+		moved = cpu < 0;
 		gt_tell_call(t, exec_no_program, 0);
-		/* It sleeps also while it is moved. */
-		ASSERT_TRUE(gt_wait_for((t->ctl->result &&
-					 gt_proc_state(t->pid) == 'S') ||
-					(gt_put_back(&agents[1], 1, t), false)))
-			TH_LOG("choice %d", cpu);
+		/* It sleeps also while it is moved. Whoever puts it back moves it. */
+		ASSERT_TRUE(gt_wait_for(({
+			moved |= gt_cpu_of(t->pid) == cpu;
+			(t->ctl->result && gt_proc_state(t->pid) == 'S') ||
+				(gt_put_back(&agents[1], 1, t), false);
+		}))) TH_LOG("choice %d", cpu);
+		EXPECT_TRUE(moved) TH_LOG("choice %d", cpu);
 		EXPECT_EQ(-ENOEXEC, t->ctl->result);
 		EXPECT_EQ(before + 1, self->p->selected_for[2])
 			TH_LOG("choice %d", cpu);

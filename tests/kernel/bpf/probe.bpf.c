@@ -196,6 +196,8 @@ int select_rq(struct bpf_ghost_select_rq *ctx)
 	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
 	__sync_fetch_and_add(&probe.selected, 1);
 	__sync_fetch_and_add(&probe.selected_for[ctx->sd_flag & 15], 1);
+	if (probe.choice_for && probe.choice_for != ctx->sd_flag)
+		return -1;
 	return probe.choice;
 }
 

@@ -65,6 +65,7 @@ struct probe {
 	__u32 selected;
 	__u32 selected_for[16];		/* by sd_flag */
 	__s32 choice;
+	__u32 choice_for;		/* if not 0: this sd_flag only */
 	__u8 skip_ttwu_queue;
 	__s32 select_destroys;		/* if not 0, a code; needs BTF */
 	struct bpf_ghost_select_rq select;
