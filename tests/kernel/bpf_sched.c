@@ -722,13 +722,13 @@ TEST(cpu_leaves_within_a_pick)
 	struct bpf_link *link;
 	struct gt_enclave e;
 	int64_t ret = 1;
-	int i;
+	int i, unused;
 
 	if (!gt_has_btf())
 		SKIP(return, "kernel functions are known by BTF");
 	ASSERT_EQ(0, gt_begin());
 	/* Attached while nobody calls it: QEMU may not notice a change of code. */
-	ASSERT_EQ(0, gt_bpf_hold(&holds, &link));
+	ASSERT_EQ(0, gt_bpf_hold(&holds, &link, &unused));
 	ASSERT_EQ(0, gt_enclave_create(&e, "1"));
 	ASSERT_EQ(0, gt_bpf_probe(&b));
 	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_SCHED));
@@ -740,6 +740,67 @@ TEST(cpu_leaves_within_a_pick)
 		ret = leave_within_a_pick(&e, b.shared, holds.shared, &t, &other);
 	EXPECT_EQ(-EXDEV, ret);
 	gt_task_end(&other);
+	gt_destroy(&e);
+	gt_task_end(&t);
+	gt_bpf_close(&b);
+	gt_enclave_close(&e);
+	bpf_link__destroy(link);
+	gt_bpf_close(&holds);
+}
+
+/* Who must not be moved just now is stale elsewhere, and runs where it is. */
+TEST(run_gtid_of_who_may_not_be_moved)
+{
+	struct gt_task t, other;
+	struct gt_bpf b, holds;
+	struct bpf_link *link;
+	struct gt_enclave e;
+	struct probe *p;
+	struct hold *hold;
+	uint32_t barrier;
+	int64_t ret;
+	int i, stay, stale = 0;
+
+	if (!gt_has_btf())
+		SKIP(return, "kernel functions are known by BTF");
+	if (gt_ncpus() < 3)
+		SKIP(return, "another CPU of the enclave is needed: 3 CPUs");
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_bpf_hold(&holds, &link, &stay));
+	hold = holds.shared;
+	ASSERT_EQ(0, gt_enclave_create(&e, "1-2"));
+	ASSERT_EQ(0, gt_bpf_probe(&b));
+	p = b.shared;
+	ASSERT_EQ(0, gt_task_start(&t));
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	ASSERT_EQ(0, gt_agent_start(&agents[1], &e, 1, -1));
+	ASSERT_EQ(0, gt_agent_start(&agents[2], &e, 2, -1));
+	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_MSG));
+	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_SCHED));
+	ASSERT_EQ(0, gt_join_asleep(&e, &t, NULL));
+	hold->stay = 1;
+	gt_tell_call(&t, gt_bpf_call, stay);
+	EXPECT_TRUE(gt_wait_for(load32(&hold->staying) ||
+				(run_task(p, &e, 1, &t, 0), false)));
+	gt_tell(&other, GT_SPIN);
+	EXPECT_TRUE(gt_spins(&other));
+	for (i = 0; i < 20; i++) {
+		barrier = barrier_of(&e, &t);
+		ret = call(p, &e, 2, PROBE_RUN_GTID, t.gtid, barrier, 0);
+		/* Unless there was news. */
+		stale += ret == -ESTALE && barrier_of(&e, &t) == barrier;
+		EXPECT_EQ(-ESTALE, ret);
+	}
+	EXPECT_LE(10, stale);
+	gt_tell(&other, GT_BLOCK);
+	__atomic_store_n(&hold->stay, 0, __ATOMIC_RELEASE);
+	EXPECT_TRUE(gt_wait_for(t.ctl->done == 1 ||
+				(run_task(p, &e, 1, &t, 0), false)));
+	EXPECT_EQ(0, t.ctl->result);
+	gt_task_end(&other);
+	gt_agent_stop(&agents[1]);
+	gt_agent_stop(&agents[2]);
 	gt_destroy(&e);
 	gt_task_end(&t);
 	gt_bpf_close(&b);

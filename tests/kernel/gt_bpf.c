@@ -238,15 +238,24 @@ int gt_bpf_kit(struct gt_bpf *b)
 			   "kit");
 }
 
-int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link)
+int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link, int *stay)
 {
 	int ret = open_object(b, NULL, _binary_hold_bpf_o_start,
 			      _binary_hold_bpf_o_end, "hold");
 
 	if (ret)
 		return ret;
-	*link = bpf_program__attach(bpf_object__next_program(b->obj, NULL));
+	*stay = bpf_program__fd(bpf_object__find_program_by_name(b->obj, "stay"));
+	*link = bpf_program__attach(bpf_object__find_program_by_name(b->obj,
+								     "before_sched"));
 	return *link ? 0 : -errno;
+}
+
+long gt_bpf_call(long prog)
+{
+	union bpf_attr attr = { .test.prog_fd = prog };
+
+	return sys_bpf(BPF_PROG_TEST_RUN, &attr);
 }
 
 int gt_bpf_replace(struct gt_bpf *b)

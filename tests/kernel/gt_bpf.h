@@ -95,8 +95,12 @@ int gt_bpf_replacement(const struct gt_bpf *b, const char *name);
 void gt_bpf_detach(struct gt_bpf *b, enum gt_slot slot);
 void gt_bpf_close(struct gt_bpf *b);
 
-/* bpf/hold.bpf.c, which is attached; the link outlives what it has to do with. */
-int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link);
+/*
+ * bpf/hold.bpf.c: the program before_sched() is attached, @stay is to be called by
+ * gt_bpf_call(). The link must outlive what it has to do with.
+ */
+int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link, int *stay);
+long gt_bpf_call(long prog);
 
 /* A sched_ext scheduler, to attach by its map of this name; NULL: an error. */
 struct bpf_object *gt_bpf_minimal(void);

@@ -8,6 +8,8 @@
 struct hold {
 	__u64 ns;		/* the next pick stops so long ... */
 	__u32 held;		/* ... from here on */
+	__u32 stay;		/* while it is not 0 who calls stay() does not return ... */
+	__u32 staying;		/* ... which it has begun */
 };
 
 #endif /* HOLD_H */
