@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/klog.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/wait.h>
@@ -30,6 +31,15 @@ static const char usage[] =
 struct shared *shared;
 static char why[512];			/* the first failure */
 
+/* What the kernel said last: the trace of a complaint is not on the console. */
+static void print_log(void)
+{
+	static char log[16384];
+	int n = klogctl(3 /* SYSLOG_ACTION_READ_ALL */, log, sizeof(log));
+
+	fprintf(stderr, "The last of the kernel's log:\n%.*s\n", n < 0 ? 0 : n, log);
+}
+
 static void fail(const char *text)
 {
 	if (why[0])
@@ -37,6 +47,7 @@ static void fail(const char *text)
 	snprintf(why, sizeof(why), "%s", text);
 	fprintf(stderr, "FAILED: %s\n  in operation '%s', seed %u\n", why,
 		ops[shared->now.op].name, shared->now.seed);
+	print_log();
 }
 
 static void check_log(void)

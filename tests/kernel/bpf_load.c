@@ -104,6 +104,13 @@ TEST(no_such_types)
 				TH_LOG("type %u", far[i]);
 		}
 	}
+	/* What may be a type of a later ABI is refused with words. */
+	p.type = 1004;
+	EXPECT_EQ(-EINVAL, gt_prog_load(&p));
+	EXPECT_NE(NULL, strstr(gt_log, "program type 1004 is unknown")) TH_LOG("%s", gt_log);
+	p.type = 1000;
+	EXPECT_EQ(-EINVAL, gt_prog_load(&p));
+	EXPECT_EQ(NULL, strstr(gt_log, "unknown")) TH_LOG("%s", gt_log);
 }
 
 TEST(type_and_attach_type)

@@ -456,8 +456,8 @@ TEST_F(msg, select_rq_of_an_exec)
 {
 	struct gt_task *t = &self->t;
 	uint32_t before;
+	int i, cpu, fd;
 	bool moved;
-	int cpu, fd;
 
 	fd = open(NO_PROGRAM, O_WRONLY | O_CREAT | O_TRUNC, 0755);
 	ASSERT_LE(0, fd);
@@ -469,21 +469,24 @@ TEST_F(msg, select_rq_of_an_exec)
 	/* No choice, outside of the enclave, and inside. */
 	for (cpu = -1; cpu <= self->last; cpu++) {
 		self->p->choice = cpu;
-		before = self->p->selected_for[2];
-		t->ctl->result = 0;
 		moved = cpu < 0;
-		gt_tell_call(t, exec_no_program, 0);
-		/* It sleeps also while it is moved. Whoever puts it back moves it. */
-		ASSERT_TRUE(gt_wait_for(({
-			moved |= gt_cpu_of(t->pid) == cpu;
-			(t->ctl->result && gt_proc_state(t->pid) == 'S') ||
-				(gt_put_back(&agents[1], 1, t), false);
-		}))) TH_LOG("choice %d", cpu);
+		/* Who puts it back moves it again, perhaps before anybody has looked. */
+		for (i = 0; i < 20 && (!i || !moved); i++) {
+			before = self->p->selected_for[2];
+			t->ctl->result = 0;
+			gt_tell_call(t, exec_no_program, 0);
+			/* It sleeps also while it is moved. */
+			ASSERT_TRUE(gt_wait_for(({
+				moved |= gt_cpu_of(t->pid) == cpu;
+				(t->ctl->result && gt_proc_state(t->pid) == 'S') ||
+					(gt_put_back(&agents[1], 1, t), false);
+			}))) TH_LOG("choice %d", cpu);
+			EXPECT_EQ(-ENOEXEC, t->ctl->result);
+			EXPECT_EQ(before + 1, self->p->selected_for[2])
+				TH_LOG("choice %d", cpu);
+			EXPECT_EQ(t->gtid, self->p->select.gtid);
+		}
 		EXPECT_TRUE(moved) TH_LOG("choice %d", cpu);
-		EXPECT_EQ(-ENOEXEC, t->ctl->result);
-		EXPECT_EQ(before + 1, self->p->selected_for[2])
-			TH_LOG("choice %d", cpu);
-		EXPECT_EQ(t->gtid, self->p->select.gtid);
 	}
 	unlink(NO_PROGRAM);
 }

@@ -39,12 +39,32 @@ bool ghost_bpf_type(u32 type)
 	return type >= GHOST_BPF_SCHED && type < GHOST_BPF_SCHED + GHOST_BPF_NR;
 }
 
-/* The kernel's number of a program type; U32_MAX is none. */
-u32 ghost_bpf_from_user(u32 type)
+/* The log is the verifier's, which is not called for a type that is unknown. */
+static void say_unknown(const union bpf_attr *attr)
 {
+	struct bpf_verifier_log *log = kzalloc(sizeof(*log), GFP_KERNEL);
+	u32 size;
+
+	if (log && !bpf_vlog_init(log, attr->log_level,
+				  u64_to_user_ptr(attr->log_buf), attr->log_size)) {
+		bpf_log(log, "ghost program type %u is unknown, only %u to %u are known\n",
+			attr->prog_type, BPF_PROG_TYPE_GHOST_SCHED,
+			BPF_PROG_TYPE_GHOST_HALT_POLL);
+		bpf_vlog_finalize(log, &size);
+	}
+	kfree(log);
+}
+
+/* The kernel's number of the type of a program to be loaded; U32_MAX is none. */
+u32 ghost_bpf_from_user(const union bpf_attr *attr)
+{
+	u32 type = attr->prog_type;
+
 	if (type >= BPF_PROG_TYPE_GHOST_SCHED &&
 	    type <= BPF_PROG_TYPE_GHOST_HALT_POLL)
 		return type - BPF_PROG_TYPE_GHOST_SCHED + GHOST_BPF_SCHED;
+	if (type > BPF_PROG_TYPE_GHOST_HALT_POLL && type < BPF_GHOST_SCHED_PNT)
+		say_unknown(attr);
 	return ghost_bpf_type(type) ? U32_MAX : type;
 }
 
