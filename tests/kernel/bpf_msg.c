@@ -92,6 +92,19 @@ TEST_F(msg, sees_all)
 	EXPECT_EQ(0, memcmp(&m.blocked, &last->blocked, sizeof(m.blocked)));
 	EXPECT_EQ(self->p->total, gt_bpf_stat(&self->e, GT_MSG, "runs "));
 	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_MSG, "dropped "));
+	EXPECT_EQ(self->p->total, gt_bpf_stat(&self->e, GT_MSG, "passed "));
+}
+
+/* Of this slot, not of that which mostly calls helpers. */
+TEST_F(msg, failed_helpers)
+{
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	/* The agent of the CPU that wakes, which is not of the enclave. */
+	self->p->msg[MSG_TASK_WAKEUP].wake = 1;
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_EQ(1, gt_bpf_stat(&self->e, GT_MSG, "failed "));
+	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_SCHED, "failed "));
+	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_SELECT_RQ, "failed "));
 }
 
 /* The barrier steps, the ring is silent, and it is counted. */

@@ -179,6 +179,25 @@ TEST_F(sched, run_gtid)
 }
 
 /* It goes on, and next_gtid says so, until must_resched. */
+/* The message about the first try is shown to the other program in between. */
+TEST_F(sched, run_gtid_after_a_nested_program)
+{
+	int64_t ret = -ESTALE;
+	int i;
+
+	ASSERT_EQ(0, ready(self, &self->t));
+	/* A kernel thread may have had the latch: the PREEMPT is news. */
+	for (i = 0; i < 100 && ret == -ESTALE; i++)
+		ret = CALL(1, PROBE_RUN_GTID_AGAIN, self->t.gtid,
+			   barrier_of(&self->e, &self->t), 0);
+	EXPECT_EQ(0, ret);
+	EXPECT_LT(0, load32(&self->p->nested));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "failed "));
+	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "latched "));
+	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_MSG, "failed "));
+}
+
 TEST_F(sched, next_gtid_and_must_resched)
 {
 	struct gt_msg m;

@@ -3,6 +3,7 @@
  * Programs that record what they see and do what a test tells them; with ABI_ONLY
  * (probe_abi.bpf.c), without kfuncs.
  */
+#include <asm/errno.h>
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 #include <ghost/bpf.h>
@@ -117,6 +118,10 @@ static long call_kfunc(struct probe_call *c)
 static long call(struct probe_call *c)
 {
 	switch (c->op) {
+	case PROBE_RUN_GTID_AGAIN:
+		if (bpf_ghost_run_gtid(c->arg[0], c->arg[1] + 1, 0) != -ESTALE)
+			return -1;
+		/* fall through */
 	case PROBE_RUN_GTID:
 		return bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
 	case PROBE_WAKE_AGENT:

@@ -16,6 +16,7 @@
 
 enum probe_op {
 	PROBE_RUN_GTID,			/* gtid, barrier, flags */
+	PROBE_RUN_GTID_AGAIN,		/* the same, after one with a wrong barrier */
 	PROBE_WAKE_AGENT,		/* cpu */
 	PROBE_RESCHED_CPU2,		/* cpu, flags */
 	PROBE_SYNC_COMMIT,		/* probe.sync */

@@ -194,7 +194,8 @@ static void print_stats(struct session *s)
 	       (double)picks / secs,
 	       (double)(now.preempts - then->preempts) / secs,
 	       (double)(now.kicks - then->kicks) / secs);
-	printf(" wait_us=%llu max_wait_us=%llu",
+	printf(" passed/s=%.0f wait_us=%llu max_wait_us=%llu",
+	       (double)(now.passed - then->passed) / secs,
 	       (unsigned long long)(picks ? (now.waited - then->waited) /
 					    picks / 1000 : 0),
 	       (unsigned long long)now.max_wait / 1000);
@@ -213,7 +214,8 @@ static void print_total(struct session *s)
 	       (unsigned long long)now.picks,
 	       (unsigned long long)now.preempts,
 	       (unsigned long long)now.kicks);
-	printf(" released=%lu max_wait_us=%llu", s->released,
+	printf(" passed=%llu released=%lu max_wait_us=%llu",
+	       (unsigned long long)now.passed, s->released,
 	       (unsigned long long)now.max_wait / 1000);
 	print_rest(s, &now, &none);
 }

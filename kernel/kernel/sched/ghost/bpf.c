@@ -211,6 +211,7 @@ static __always_inline u32 run(struct ghost_bpf_run *r,
 	u32 ret;
 
 	lockdep_assert_irqs_disabled();
+	r->slot = slot;
 	r->outer = __this_cpu_read(ghost_bpf_running);
 	__this_cpu_write(ghost_bpf_running, r);
 	ghost_bpf_count(&r->e->bpf_stats->runs[slot]);
@@ -267,10 +268,10 @@ static u32 run_msg(struct ghost_enclave *e, struct bpf_prog *prog,
 bool ghost_bpf_msg(struct ghost_enclave *e, struct bpf_prog *prog,
 		   struct task_struct *p, struct bpf_ghost_msg *m)
 {
-	if (!run_msg(e, prog, p, m))
-		return false;
-	ghost_bpf_count(&e->bpf_stats->dropped);
-	return true;
+	bool dropped = run_msg(e, prog, p, m);
+
+	ghost_bpf_count(dropped ? &e->bpf_stats->dropped : &e->bpf_stats->passed);
+	return dropped;
 }
 
 /* run_gtid failed: tell the MSG program of the caller. rq lock of @p held. */
@@ -347,16 +348,16 @@ void ghost_bpf_show_slots(struct seq_buf *s, struct ghost_enclave *e)
 	for (i = 0; i < GHOST_BPF_NR; i++) {
 		rcu_read_lock();
 		prog = rcu_dereference(e->bpf[i]);
-		seq_buf_printf(s, "%s prog %u runs %llu", slot_name[i],
-			       prog ? prog->aux->id : 0, SUM(e, runs[i]));
+		seq_buf_printf(s, "%s prog %u runs %llu failed %llu", slot_name[i],
+			       prog ? prog->aux->id : 0, SUM(e, runs[i]),
+			       SUM(e, failed[i]));
 		rcu_read_unlock();
 		if (i == GHOST_SLOT_SCHED)
-			seq_buf_printf(s, " latched %llu failed %llu",
-				       SUM(e, latched), SUM(e, failed));
+			seq_buf_printf(s, " latched %llu", SUM(e, latched));
 		else if (i == GHOST_SLOT_MSG)
-			seq_buf_printf(s, " dropped %llu overflow %llu unqueued %llu",
-				       SUM(e, dropped), SUM(e, overflow),
-				       SUM(e, unqueued));
+			seq_buf_printf(s, " dropped %llu passed %llu overflow %llu unqueued %llu",
+				       SUM(e, dropped), SUM(e, passed),
+				       SUM(e, overflow), SUM(e, unqueued));
 		else if (i == GHOST_SLOT_SELECT_RQ)
 			seq_buf_printf(s, " refused %llu", SUM(e, refused));
 		seq_buf_putc(s, '\n');

@@ -22,8 +22,10 @@
 /* Count the helper that returns @ret, if it has failed. */
 static int counted(int ret)
 {
+	struct ghost_bpf_run *r = __this_cpu_read(ghost_bpf_running);
+
 	if (ret < 0)
-		ghost_bpf_count(&__this_cpu_read(ghost_bpf_running)->e->bpf_stats->failed);
+		ghost_bpf_count(&r->e->bpf_stats->failed[r->slot]);
 	return ret;
 }
 

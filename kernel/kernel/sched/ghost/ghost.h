@@ -76,18 +76,20 @@ enum ghost_bpf_slot {
 /**
  * struct ghost_bpf_stats - what the programs of an enclave did, a CPU's share
  * @runs: calls, by slot
+ * @failed: helpers that failed, by slot
  * @latched: run_gtid that succeeded
- * @failed: helpers that failed
  * @dropped: messages that the MSG program kept from the queue
- * @overflow: messages that it let through and that found no room
+ * @passed: messages that it left to the queue
+ * @overflow: of these those that found no room
  * @unqueued: messages that it did not see, for the task has no queue
  * @refused: choices of the SELECT_RQ program that were not followed
  */
 struct ghost_bpf_stats {
 	u64	runs[GHOST_BPF_NR];
+	u64	failed[GHOST_BPF_NR];
 	u64	latched;
-	u64	failed;
 	u64	dropped;
+	u64	passed;
 	u64	overflow;
 	u64	unqueued;
 	u64	refused;
@@ -450,13 +452,15 @@ void ghost_resend_lost(struct ghost_enclave *e);
 /**
  * struct ghost_bpf_run - a BPF program that runs on this CPU
  * @outer: the program whose helper has called this one, or NULL
- * @e: the enclave whose slot it is in
+ * @e: its enclave
+ * @slot: of @e that it is in
  * @rq: of this CPU, locked; of a GHOST_SCHED program only
  * @rf: how @rq is locked
  */
 struct ghost_bpf_run {
 	struct ghost_bpf_run	*outer;
 	struct ghost_enclave	*e;
+	enum ghost_bpf_slot	slot;
 	struct rq		*rq;
 	struct rq_flags		*rf;
 };
