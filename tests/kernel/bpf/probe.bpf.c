@@ -121,7 +121,7 @@ static long call(struct probe_call *c)
 	case PROBE_RUN_GTID_AGAIN:
 		if (bpf_ghost_run_gtid(c->arg[0], c->arg[1] + 1, 0) != -ESTALE)
 			return -1;
-		/* fall through */
+		return bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
 	case PROBE_RUN_GTID:
 		return bpf_ghost_run_gtid(c->arg[0], c->arg[1], c->arg[2]);
 	case PROBE_WAKE_AGENT:
