@@ -72,6 +72,12 @@ static const struct misuse misuses_of_kfuncs[] = {
 	{ "order_that_calls", "not allowed" },
 	{ "dropped_in_the_tree", "must be referenced or trusted" },
 	{ "first_after_the_lock", "invalid mem access" },
+	{ "first_without_the_lock", "must be held" },
+	{ "removed_after_the_lock", "must be non-owning ref" },
+	{ "removed_and_kept", "Unreleased reference" },
+	{ "taken_without_the_lock", "must be held" },
+	{ "shared_without_a_count", "bpf_refcount field" },
+	{ "words_that_may_change", "readonly map" },
 };
 
 static void expect_refused(struct __test_metadata *_metadata, const char *object,

@@ -226,3 +226,63 @@ PROGRAM(first_after_the_lock)
 	return node ? LEAF_OF(node)->value : 0;
 }
 
+PROGRAM(first_without_the_lock)
+{
+	return !!bpf_rbtree_first(&root);
+}
+
+PROGRAM(removed_after_the_lock)
+{
+	struct bpf_rb_node *node;
+
+	bpf_spin_lock(&tree_lock);
+	node = bpf_rbtree_first(&root);
+	bpf_spin_unlock(&tree_lock);
+	if (!node)
+		return 0;
+	bpf_spin_lock(&tree_lock);
+	node = bpf_rbtree_remove(&root, node);
+	bpf_spin_unlock(&tree_lock);
+	if (node)
+		bpf_obj_drop_impl(LEAF_OF(node), NULL);
+	return 0;
+}
+
+PROGRAM(removed_and_kept)
+{
+	struct bpf_rb_node *node;
+
+	bpf_spin_lock(&tree_lock);
+	node = bpf_rbtree_first(&root);
+	if (node)
+		node = bpf_rbtree_remove(&root, node);
+	bpf_spin_unlock(&tree_lock);
+	return !node;
+}
+
+PROGRAM(taken_without_the_lock)
+{
+	struct bpf_list_node *node = bpf_list_pop_front(&list);
+
+	if (node)
+		bpf_obj_drop_impl(ITEM_OF(node), NULL);
+	return 0;
+}
+
+PROGRAM(shared_without_a_count)
+{
+	struct leaf *l = NEW(struct leaf), *other;
+
+	if (!l)
+		return 0;
+	other = bpf_refcount_acquire_impl(l, NULL);
+	bpf_obj_drop_impl(l, NULL);
+	bpf_obj_drop_impl(other, NULL);
+	return 0;
+}
+
+PROGRAM(words_that_may_change)
+{
+	bpf_ghost_destroy_enclave(1, (const char *)&sw);
+	return 0;
+}

@@ -31,6 +31,7 @@ extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 
 extern void *bpf_obj_new_impl(__u64 type_id, void *meta) __ksym;
 extern void bpf_obj_drop_impl(void *obj, void *meta) __ksym;
+extern void *bpf_refcount_acquire_impl(void *obj, void *meta) __ksym;
 extern int bpf_list_push_back_impl(struct bpf_list_head *head,
 				   struct bpf_list_node *node, void *meta,
 				   __u64 off) __ksym;
