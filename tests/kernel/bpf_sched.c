@@ -167,14 +167,20 @@ TEST_F(sched, passes_without_an_agent)
 
 TEST_F(sched, run_gtid)
 {
-	struct gt_msg m;
+	struct gt_msg m = { 0 };
+	int i;
 
 	ASSERT_EQ(0, ready(self, &self->t));
 	EXPECT_TRUE(gt_stands(&self->t));
 	ASSERT_EQ(0, run_task(self->p, &self->e, 1, &self->t, SEND_TASK_ON_CPU));
-	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
-	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_ON_CPU, &m));
+	/* A kernel thread may take the latch, and the flag goes with it. */
+	for (i = 0; i < 20 && m.type != MSG_TASK_ON_CPU; i++)
+		if (gt_next(&self->e.q, self->t.gtid, 1000, &m) ||
+		    m.type == MSG_TASK_PREEMPT)
+			run_task(self->p, &self->e, 1, &self->t, SEND_TASK_ON_CPU);
+	EXPECT_EQ(MSG_TASK_ON_CPU, m.type);
 	EXPECT_EQ(1, m.on_cpu.cpu);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
 	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "latched "));
 }
 
