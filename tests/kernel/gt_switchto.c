@@ -232,12 +232,16 @@ struct gt_msg *start_chain(struct gt_enclave *e, struct gt_task *t, int from,
 	int64_t end = gt_now_ms() + GT_WAIT_MS;
 	struct gt_msg *m;
 	bool first = true;
+	int i;
 
 	while (gt_now_ms() < end) {
 		m = last_msg(e, t->gtid);
 		if (m && m >= &e->q.log[from]) {
-			if (m->type == MSG_TASK_SWITCHTO)
-				return m;
+			/* A short one may have come to its end by now. */
+			for (i = from; i < e->q.logged; i++)
+				if (e->q.log[i].gtid == t->gtid &&
+				    e->q.log[i].type == MSG_TASK_SWITCHTO)
+					return &e->q.log[i];
 			if (m->type == MSG_TASK_BLOCKED)
 				return NULL;
 			if (first || m->type == MSG_TASK_PREEMPT)
