@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Of the kernel's kfuncs, those that the programs here use; and a lock. */
+/* Of the kernel's kfuncs, those that the programs here use beside trees; and locks. */
 #ifndef OBJECTS_H
 #define OBJECTS_H
 
-#include <stdbool.h>
-#include <linux/bpf.h>
-#include <bpf/bpf_helpers.h>
-#include <bpf/bpf_core_read.h>
+#include <ghost/bpf_rbtree.h>
 #include <ghost/bpf.h>
 
 struct cpumask {
@@ -29,20 +26,10 @@ extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 
-extern void *bpf_obj_new_impl(__u64 type_id, void *meta) __ksym;
-extern void bpf_obj_drop_impl(void *obj, void *meta) __ksym;
-extern void *bpf_refcount_acquire_impl(void *obj, void *meta) __ksym;
 extern int bpf_list_push_back_impl(struct bpf_list_head *head,
 				   struct bpf_list_node *node, void *meta,
 				   __u64 off) __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
-extern int bpf_rbtree_add_impl(struct bpf_rb_root *root, struct bpf_rb_node *node,
-			       bool (*less)(struct bpf_rb_node *a,
-					    const struct bpf_rb_node *b),
-			       void *meta, __u64 off) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_remove(struct bpf_rb_root *root,
-					     struct bpf_rb_node *node) __ksym;
-extern struct bpf_rb_node *bpf_rbtree_first(struct bpf_rb_root *root) __ksym;
 
 struct item {
 	struct bpf_list_node node;
@@ -66,9 +53,9 @@ struct leaf {
 /* Each lock in a section with what it guards, so the verifier knows. */
 struct bpf_spin_lock list_lock GUARDED(".data.list");
 struct bpf_list_head list GUARDED(".data.list")
-	__attribute__((btf_decl_tag("contains:item:node")));
+	__contains(item, node);
 struct bpf_spin_lock tree_lock GUARDED(".data.tree");
 struct bpf_rb_root root GUARDED(".data.tree")
-	__attribute__((btf_decl_tag("contains:leaf:node")));
+	__contains(leaf, node);
 
 #endif /* OBJECTS_H */
