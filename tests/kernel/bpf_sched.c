@@ -11,12 +11,10 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <bpf/libbpf.h>
 
 #include "kselftest_harness.h"
 #include "gt_bpf.h"
-#include "bpf/hold.h"
-#include "bpf/probe.h"
+#include "gt_probe.h"
 
 /* The program acts on CPU 1, whose agent is agents[1] and parks. */
 static struct gt_agent agents[4];
@@ -63,52 +61,7 @@ FIXTURE_TEARDOWN(sched)
 	gt_enclave_close(&self->e);
 }
 
-static uint32_t load32(uint32_t *p)
-{
-	return __atomic_load_n(p, __ATOMIC_ACQUIRE);
-}
-
-/* Let the program on @cpu do @op; its result, or -ETIMEDOUT. */
-static int64_t call(struct probe *p, struct gt_enclave *e, int cpu, int op,
-		    int64_t a, int64_t b, int64_t c)
-{
-	struct probe_call *call = &p->call[cpu];
-
-	call->op = op;
-	call->arg[0] = a;
-	call->arg[1] = b;
-	call->arg[2] = c;
-	__atomic_store_n(&call->armed, 1, __ATOMIC_RELEASE);
-	/* Each ping makes the agent run and park again. */
-	if (!gt_wait_for(!load32(&call->armed) || (gt_ping(e, cpu), false)))
-		return -ETIMEDOUT;
-	return call->ret;
-}
-
 #define CALL(cpu, op, a, b, c) call(self->p, &self->e, cpu, op, a, b, c)
-
-static uint32_t barrier_of(struct gt_enclave *e, struct gt_task *t)
-{
-	return gt_barrier(gt_sw(e, t->gtid));
-}
-
-/*
- * run_gtid with the barrier of the moment. A thread of another class may take
- * the latch or the CPU: the PREEMPT that says so has stepped the barrier.
- */
-static int64_t run_task(struct probe *p, struct gt_enclave *e, int cpu,
-			struct gt_task *t, int flags)
-{
-	int64_t ret;
-	int i;
-
-	for (i = 0; i < 100; i++) {
-		ret = call(p, e, cpu, PROBE_RUN_GTID, t->gtid, barrier_of(e, t), flags);
-		if (ret != -ESTALE)
-			break;
-	}
-	return ret;
-}
 
 static bool runs(struct probe *p, struct gt_enclave *e, int cpu, struct gt_task *t)
 {
@@ -706,132 +659,6 @@ TEST_F(sched, destroy_enclave)
 	gt_task_end(&other);
 	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
 	EXPECT_TRUE(gt_spins(&self->t));
-}
-
-/*
- * Takes CPU 1 from the enclave while a pick of it stands before its program, which
- * then tries to run @t there. Returns the result, or 1 if it did not get that far.
- */
-static int64_t leave_within_a_pick(struct gt_enclave *e, struct probe *p,
-				   struct hold *hold, struct gt_task *t,
-				   struct gt_task *other)
-{
-	struct probe_call *call = &p->call[1];
-
-	if (gt_set_cpus(e, "1"))
-		return 1;
-	gt_tell(other, GT_SPIN);
-	if (!gt_spins(other))
-		return 1;
-	*call = (struct probe_call){
-		.op = PROBE_RUN_GTID,
-		.arg = { t->gtid, barrier_of(e, t), 0 },
-		.ret = 1,
-	};
-	__atomic_store_n(&call->armed, 1, __ATOMIC_RELEASE);
-	hold->held = 0;
-	__atomic_store_n(&hold->ns, 300000000, __ATOMIC_RELEASE);
-	/* A schedule with nobody to run; a kernel thread may have been before it. */
-	gt_tell(other, GT_BLOCK);
-	if (!gt_wait_for(load32(&hold->held)) || gt_set_cpus(e, ""))
-		return 1;
-	call->armed = 0;
-	return call->ret;
-}
-
-/* What a pick has begun it ends, though its CPU is no longer of the enclave. */
-TEST(cpu_leaves_within_a_pick)
-{
-	struct gt_task t, other;
-	struct gt_bpf b, holds;
-	struct bpf_link *link;
-	struct gt_enclave e;
-	int64_t ret = 1;
-	int i, unused;
-
-	if (!gt_has_btf())
-		SKIP(return, "kernel functions are known by BTF");
-	ASSERT_EQ(0, gt_begin());
-	/* Attached while nobody calls it: QEMU may not notice a change of code. */
-	ASSERT_EQ(0, gt_bpf_hold(&holds, &link, &unused));
-	ASSERT_EQ(0, gt_enclave_create(&e, "1"));
-	ASSERT_EQ(0, gt_bpf_probe(&b));
-	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_SCHED));
-	ASSERT_EQ(0, gt_task_start(&t));
-	ASSERT_EQ(0, gt_task_start(&other));
-	ASSERT_EQ(0, gt_pin(other.pid, 1));
-	ASSERT_EQ(0, gt_join_asleep(&e, &t, NULL));
-	for (i = 0; i < 20 && ret == 1; i++)
-		ret = leave_within_a_pick(&e, b.shared, holds.shared, &t, &other);
-	EXPECT_EQ(-EXDEV, ret);
-	gt_task_end(&other);
-	gt_destroy(&e);
-	gt_task_end(&t);
-	gt_bpf_close(&b);
-	gt_enclave_close(&e);
-	bpf_link__destroy(link);
-	gt_bpf_close(&holds);
-}
-
-/* Who must not be moved just now is stale elsewhere, and runs where it is. */
-TEST(run_gtid_of_who_may_not_be_moved)
-{
-	struct gt_task t, other;
-	struct gt_bpf b, holds;
-	struct bpf_link *link;
-	struct gt_enclave e;
-	struct probe *p;
-	struct hold *hold;
-	uint32_t barrier;
-	int64_t ret;
-	int i, stay, stale = 0;
-
-	if (!gt_has_btf())
-		SKIP(return, "kernel functions are known by BTF");
-	if (gt_ncpus() < 3)
-		SKIP(return, "another CPU of the enclave is needed: 3 CPUs");
-	ASSERT_EQ(0, gt_begin());
-	ASSERT_EQ(0, gt_bpf_hold(&holds, &link, &stay));
-	hold = holds.shared;
-	ASSERT_EQ(0, gt_enclave_create(&e, "1-2"));
-	ASSERT_EQ(0, gt_bpf_probe(&b));
-	p = b.shared;
-	ASSERT_EQ(0, gt_task_start(&t));
-	ASSERT_EQ(0, gt_task_start(&other));
-	ASSERT_EQ(0, gt_pin(other.pid, 1));
-	ASSERT_EQ(0, gt_agent_start(&agents[1], &e, 1, -1));
-	ASSERT_EQ(0, gt_agent_start(&agents[2], &e, 2, -1));
-	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_MSG));
-	ASSERT_EQ(0, gt_bpf_attach(&b, &e, GT_SCHED));
-	ASSERT_EQ(0, gt_join_asleep(&e, &t, NULL));
-	hold->stay = 1;
-	gt_tell_call(&t, gt_bpf_call, stay);
-	EXPECT_TRUE(gt_wait_for(load32(&hold->staying) ||
-				(run_task(p, &e, 1, &t, 0), false)));
-	gt_tell(&other, GT_SPIN);
-	EXPECT_TRUE(gt_spins(&other));
-	for (i = 0; i < 20; i++) {
-		barrier = barrier_of(&e, &t);
-		ret = call(p, &e, 2, PROBE_RUN_GTID, t.gtid, barrier, 0);
-		/* Unless there was news. */
-		stale += ret == -ESTALE && barrier_of(&e, &t) == barrier;
-		EXPECT_EQ(-ESTALE, ret);
-	}
-	EXPECT_LE(10, stale);
-	gt_tell(&other, GT_BLOCK);
-	__atomic_store_n(&hold->stay, 0, __ATOMIC_RELEASE);
-	EXPECT_TRUE(gt_wait_for(t.ctl->done == 1 ||
-				(run_task(p, &e, 1, &t, 0), false)));
-	EXPECT_EQ(0, t.ctl->result);
-	gt_task_end(&other);
-	gt_agent_stop(&agents[1]);
-	gt_agent_stop(&agents[2]);
-	gt_destroy(&e);
-	gt_task_end(&t);
-	gt_bpf_close(&b);
-	gt_enclave_close(&e);
-	bpf_link__destroy(link);
-	gt_bpf_close(&holds);
 }
 
 TEST_HARNESS_MAIN
