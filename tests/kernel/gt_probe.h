@@ -13,7 +13,7 @@ static inline uint32_t load32(uint32_t *p)
 
 /* Let the program on @cpu do @op; its result, or -ETIMEDOUT. */
 static inline int64_t call(struct probe *p, struct gt_enclave *e, int cpu, int op,
-		    int64_t a, int64_t b, int64_t c)
+			   int64_t a, int64_t b, int64_t c)
 {
 	struct probe_call *call = &p->call[cpu];
 
@@ -38,7 +38,7 @@ static inline uint32_t barrier_of(struct gt_enclave *e, struct gt_task *t)
  * the latch or the CPU: the PREEMPT that says so has stepped the barrier.
  */
 static inline int64_t run_task(struct probe *p, struct gt_enclave *e, int cpu,
-			struct gt_task *t, int flags)
+			       struct gt_task *t, int flags)
 {
 	int64_t ret;
 	int i;
