@@ -180,7 +180,10 @@ TEST_F(latch, agents_end_takes_it_away)
 	struct gt_msg m = { 0 };
 	int i;
 
-	/* The agent may sleep on its way out: then the task has run. */
+	/*
+	 * The agent may sleep on its way out: then the task runs, and goes on
+	 * without an agent until somebody else wants the CPU.
+	 */
 	for (i = 0; i < 20 && !m.preempt.was_latched; i++) {
 		if (i) {
 			ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
@@ -190,6 +193,9 @@ TEST_F(latch, agents_end_takes_it_away)
 		store(&agent.stop, 1);
 		store(&turn, 2);
 		ASSERT_EQ(0, gt_agent_stop(&agent));
+		gt_tell(&self->cfs, GT_SPIN);
+		ASSERT_TRUE(gt_spins(&self->cfs));
+		gt_tell(&self->cfs, GT_BLOCK);
 		ASSERT_EQ(0, gt_next(&self->e.q, self->a.gtid, GT_WAIT_MS, &m));
 		ASSERT_EQ(MSG_TASK_PREEMPT, m.type)
 			TH_LOG("%s", gt_msg_name(m.type));
