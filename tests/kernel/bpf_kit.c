@@ -14,7 +14,11 @@
 
 static const char * const tools[KIT_NTOOLS] = {
 	[KIT_ITERATOR]	= "bpf_iter_num",
+	[KIT_BITS]	= "bpf_iter_bits",
+	[KIT_DYNPTR]	= "bpf_dynptr",
+	[KIT_CONTEXT]	= "bpf_cast_to_kern_ctx",
 	[KIT_MASK]	= "bpf_cpumask",
+	[KIT_MASKS]	= "bpf_cpumask, two",
 	[KIT_LIST]	= "bpf_list",
 	[KIT_TREE]	= "bpf_rbtree",
 	[KIT_LOCK]	= "bpf_spin_lock",

@@ -165,6 +165,7 @@ TEST_F(msg, rewrite)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	self->p->msg[MSG_TASK_WAKEUP].new_type = 99;
 	self->p->msg[MSG_TASK_WAKEUP].new_gtid = 0x1234567890;
+	self->p->msg[MSG_TASK_WAKEUP].new_seqnum = 12345;
 	gt_tell(&self->t, GT_SPIN);
 	ASSERT_EQ(0, gt_next(&self->e.q, 0x1234567890, GT_WAIT_MS, &m));
 	EXPECT_EQ(99, m.type);
@@ -436,22 +437,55 @@ TEST_F(msg, select_rq_of_a_pinned_task)
 	ASSERT_EQ(0, back_to_sleep(self));
 }
 
-static long fork_and_wait(long arg)
+static long fork_child(long arg)
 {
-	return fork() ? 0 : (_exit(0), 0);
+	long pid = fork();
+
+	return pid ? pid : (_exit(0), 0);
 }
 
+/* The child waits where it was queued. */
 TEST_F(msg, select_rq_of_a_fork)
 {
 	struct gt_msg m;
+	uint32_t before;
+	int cpu, want;
 
 	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
-	self->p->choice = -1;
+	self->p->choice_for = 4;	/* WF_FORK */
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
-	gt_tell_call(&self->t, fork_and_wait, 0);
-	ASSERT_EQ(0, gt_drive(&agents[1], 1, &self->t, MSG_TASK_BLOCKED, &m));
-	EXPECT_EQ(4, self->p->select.sd_flag);
-	EXPECT_NE(self->t.gtid, self->p->select.gtid);
+	/* No choice, outside of the enclave, inside, and none that there is. */
+	for (cpu = -1; cpu <= self->last + 1; cpu++) {
+		self->p->choice = cpu <= self->last ? cpu : 100000;
+		before = self->p->selected_for[4];
+		gt_tell_call(&self->t, fork_child, 0);
+		ASSERT_EQ(0, gt_drive(&agents[1], 1, &self->t, MSG_TASK_BLOCKED, &m));
+		EXPECT_EQ(before + 1, self->p->selected_for[4]);
+		ASSERT_LT(0, self->t.ctl->result);
+		EXPECT_EQ(gt_gtid_of(self->t.ctl->result), self->p->select.gtid);
+		want = cpu >= 0 && cpu <= self->last ? cpu :
+						       self->p->select.task_cpu;
+		EXPECT_EQ(want, gt_cpu_of(self->t.ctl->result));
+	}
+	EXPECT_EQ(1, gt_bpf_stat(&self->e, GT_SELECT_RQ, "refused "));
+}
+
+/* What a program writes where it should only read changes nothing. */
+TEST_F(msg, select_rq_that_scribbles)
+{
+	struct gt_msg m;
+
+	self->p->scribble = 1;
+	self->p->choice = 0;
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	EXPECT_EQ(0, woken_on(self, &m));
+	EXPECT_LT(0, self->p->selected);
+	ASSERT_EQ(0, back_to_sleep(self));
+	self->p->choice = -1;
+	EXPECT_EQ(woken_on(self, &m), m.wakeup.last_ran_cpu);
+	EXPECT_EQ(self->t.gtid, m.wakeup.gtid);
+	ASSERT_EQ(0, back_to_sleep(self));
 }
 
 #define NO_PROGRAM	"/tmp/no-program"

@@ -137,7 +137,27 @@ TEST_F(sched, run_gtid)
 	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "latched "));
 }
 
-/* It goes on, and next_gtid says so, until must_resched. */
+/* What a program writes where it should only read changes nothing. */
+TEST_F(sched, scribbles)
+{
+	struct gt_task other;
+	struct gt_msg m;
+
+	self->p->scribble = 1;
+	ASSERT_EQ(0, ready(self, &self->t));
+	EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	/* An agent runs when it is woken, and another class when it has work. */
+	ASSERT_EQ(0, gt_ping(&self->e, 1));
+	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_PREEMPT, &m));
+	EXPECT_EQ(self->t.gtid, m.preempt.gtid);
+	ASSERT_EQ(0, gt_task_start(&other));
+	ASSERT_EQ(0, gt_pin(other.pid, 1));
+	gt_tell(&other, GT_SPIN);
+	EXPECT_TRUE(gt_spins(&other));
+	gt_task_end(&other);
+}
+
 /* The message about the first try is shown to the other program in between. */
 TEST_F(sched, run_gtid_after_a_nested_program)
 {
@@ -157,6 +177,7 @@ TEST_F(sched, run_gtid_after_a_nested_program)
 	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_MSG, "failed "));
 }
 
+/* It goes on, and next_gtid says so, until must_resched. */
 TEST_F(sched, next_gtid_and_must_resched)
 {
 	struct gt_msg m;

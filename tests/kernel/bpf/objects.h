@@ -17,19 +17,69 @@ struct bpf_cpumask {
 extern struct bpf_cpumask *bpf_cpumask_create(void) __ksym;
 extern void bpf_cpumask_release(struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
+extern struct bpf_cpumask *bpf_cpumask_acquire(struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_clear_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
 extern bool bpf_cpumask_test_cpu(__u32 cpu, const struct cpumask *mask) __ksym;
+extern bool bpf_cpumask_test_and_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
+extern bool bpf_cpumask_test_and_clear_cpu(__u32 cpu,
+					   struct bpf_cpumask *mask) __ksym;
+extern void bpf_cpumask_setall(struct bpf_cpumask *mask) __ksym;
+extern void bpf_cpumask_clear(struct bpf_cpumask *mask) __ksym;
+extern bool bpf_cpumask_and(struct bpf_cpumask *to, const struct cpumask *a,
+			    const struct cpumask *b) __ksym;
+extern void bpf_cpumask_or(struct bpf_cpumask *to, const struct cpumask *a,
+			   const struct cpumask *b) __ksym;
+extern void bpf_cpumask_xor(struct bpf_cpumask *to, const struct cpumask *a,
+			    const struct cpumask *b) __ksym;
+extern void bpf_cpumask_copy(struct bpf_cpumask *to, const struct cpumask *from) __ksym;
+extern bool bpf_cpumask_equal(const struct cpumask *a, const struct cpumask *b) __ksym;
+extern bool bpf_cpumask_intersects(const struct cpumask *a,
+				   const struct cpumask *b) __ksym;
+extern bool bpf_cpumask_subset(const struct cpumask *a, const struct cpumask *b) __ksym;
+extern bool bpf_cpumask_empty(const struct cpumask *mask) __ksym;
+extern bool bpf_cpumask_full(const struct cpumask *mask) __ksym;
 extern __u32 bpf_cpumask_first(const struct cpumask *mask) __ksym;
+extern __u32 bpf_cpumask_first_zero(const struct cpumask *mask) __ksym;
+extern __u32 bpf_cpumask_first_and(const struct cpumask *a,
+				   const struct cpumask *b) __ksym;
+extern __u32 bpf_cpumask_any_distribute(const struct cpumask *mask) __ksym;
+extern __u32 bpf_cpumask_any_and_distribute(const struct cpumask *a,
+					    const struct cpumask *b) __ksym;
 extern __u32 bpf_cpumask_weight(const struct cpumask *mask) __ksym;
 
 extern int bpf_iter_num_new(struct bpf_iter_num *it, int start, int end) __ksym;
 extern int *bpf_iter_num_next(struct bpf_iter_num *it) __ksym;
 extern void bpf_iter_num_destroy(struct bpf_iter_num *it) __ksym;
 
+struct bpf_iter_bits {
+	__u64 __opaque[2];
+};
+
+extern int bpf_iter_bits_new(struct bpf_iter_bits *it, const __u64 *words,
+			     __u32 nr) __ksym;
+extern int *bpf_iter_bits_next(struct bpf_iter_bits *it) __ksym;
+extern void bpf_iter_bits_destroy(struct bpf_iter_bits *it) __ksym;
+
+extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *buf,
+			      __u32 size) __ksym;
+extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start,
+			     __u32 end) __ksym;
+extern bool bpf_dynptr_is_null(const struct bpf_dynptr *p) __ksym;
+extern bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __ksym;
+extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __ksym;
+extern int bpf_dynptr_clone(const struct bpf_dynptr *p,
+			    struct bpf_dynptr *clone) __ksym;
+
+extern void *bpf_cast_to_kern_ctx(void *ctx) __ksym;
+
 extern int bpf_list_push_back_impl(struct bpf_list_head *head,
 				   struct bpf_list_node *node, void *meta,
 				   __u64 off) __ksym;
+extern int bpf_list_push_front_impl(struct bpf_list_head *head,
+				    struct bpf_list_node *node, void *meta,
+				    __u64 off) __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
+extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
 
 struct item {
 	struct bpf_list_node node;

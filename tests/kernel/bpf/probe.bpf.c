@@ -162,6 +162,12 @@ int sched(struct bpf_ghost_sched *ctx)
 		probe.must_resched[cpu] = 0;
 	}
 	ctx->dont_idle = probe.dont_idle[cpu];
+	if (probe.scribble) {
+		ctx->agent_on_rq = !ctx->agent_on_rq;
+		ctx->agent_runnable = !ctx->agent_runnable;
+		ctx->might_yield = !ctx->might_yield;
+		ctx->next_gtid = ~ctx->next_gtid;
+	}
 	__sync_fetch_and_add(&probe.passes[cpu], 1);
 	return 0;
 }
@@ -183,6 +189,8 @@ int msg(struct bpf_ghost_msg *ctx)
 		ctx->type = m->new_type;
 	if (m->new_gtid)
 		ctx->dead.gtid = m->new_gtid;
+	if (m->new_seqnum)
+		ctx->seqnum = m->new_seqnum;
 	if (m->wake)
 		bpf_ghost_wake_agent(cpu);
 	if (m->destroy)
@@ -199,6 +207,11 @@ int select_rq(struct bpf_ghost_select_rq *ctx)
 	if (probe.select_destroys)
 		destroy(probe.select_destroys);
 	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
+	if (probe.scribble) {
+		ctx->gtid = ~ctx->gtid;
+		ctx->task_cpu = ~ctx->task_cpu;
+		ctx->waker_cpu = ~ctx->waker_cpu;
+	}
 	__sync_fetch_and_add(&probe.selected, 1);
 	__sync_fetch_and_add(&probe.selected_for[ctx->sd_flag & 15], 1);
 	if (probe.choice_for && probe.choice_for != ctx->sd_flag)

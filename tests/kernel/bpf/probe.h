@@ -41,6 +41,7 @@ struct probe_msg {
 	__s32 pref_cpu;			/* if not 0 */
 	__u16 new_type;			/* if not 0 */
 	__u64 new_gtid;			/* if not 0 */
+	__u32 new_seqnum;		/* if not 0 */
 	__u32 wake;			/* the agent of this CPU */
 	__s32 destroy;			/* if not 0, a code; needs BTF */
 	struct bpf_ghost_msg last;	/* as it came */
@@ -52,6 +53,7 @@ struct probe {
 	struct bpf_ghost_sched sched[PROBE_CPUS];
 	__u8 must_resched[PROBE_CPUS];
 	__u8 dont_idle[PROBE_CPUS];
+	__u8 scribble;			/* over what is only to be read */
 	struct probe_call call[PROBE_CPUS];
 	struct bpf_sync_commit_args sync;
 	char comm[PROBE_COMM];
