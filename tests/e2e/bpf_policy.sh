@@ -6,11 +6,13 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=38
+planned=41
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
 last=$((cpus - 1))
+everywhere=$(printf '0x%x' $(((1 << cpus) - 2)))
+crowd=
 
 # Works, sleeps, and counts its rounds in $1 until $2 appears. It does not fork,
 # which fails in an enclave that is being destroyed; $3 is a FIFO, always empty.
@@ -162,6 +164,108 @@ nice_gives_way()
 	[ "$ours" -gt $((4 * theirs)) ] && [ "$starved" -eq 0 ]
 }
 
+# crowd NAME CPUS FIFO N...: a worker for each N in the enclave, with its rounds in
+# the file NAME.N; they end when NAME.stop is there. Sets $crowd to their PIDs.
+crowd()
+{
+	group=$1
+	on=$2
+	fifo=$3
+	shift 3
+	for n; do
+		echo 0 >"$tmp/$group.$n"
+		ghostctl run "$enclave" -- taskset "$on" sh -c "$worker" sh \
+			"$tmp/$group.$n" "$tmp/$group.stop" "$fifo" &
+		crowd="$crowd $!"
+	done
+}
+
+disperse()
+{
+	touch "$tmp/$1.stop"
+	for w in $crowd; do
+		wait "$w"
+	done
+	crowd=
+}
+
+# Rounds of the worker N of the crowd NAME within two seconds.
+pace()
+{
+	before=$(grep -m 1 . "$tmp/$1.$2")
+	sleep 2
+	echo $(($(grep -m 1 . "$tmp/$1.$2") - before))
+}
+
+# Who sleeps most of the time does not wait for those that compute.
+sleeper_goes_first()
+{
+	crowd plan 0x2 "$tmp/empty" sleeper
+	sleep 1
+	alone=$(pace plan sleeper)
+	crowd plan 0x2 "" 1 2 3 4
+	for _ in 1 2 3; do
+		sleep 2
+		among=$(pace plan sleeper)
+		[ $((2 * among)) -gt "$alone" ] && break
+	done
+	disperse plan
+	echo "alone: $alone rounds, among 4 that compute: $among"
+	[ "$alone" -gt 0 ] && [ $((2 * among)) -gt "$alone" ]
+}
+
+# The CPU that a process was last on.
+cpu_of()
+{
+	awk '{ print $39 }' "/proc/$1/stat"
+}
+
+all_apart()
+{
+	for w in $crowd; do
+		cpu_of "$w"
+	done | sort -u | wc -l | grep -qx "$last"
+}
+
+# As many that compute as there are CPUs have one each.
+spreads()
+{
+	# shellcheck disable=SC2046	# a name a word
+	crowd spread "$everywhere" "" $(seq 1 "$last")
+	within 30 all_apart
+	apart=$?
+	for w in $crowd; do
+		echo "$w on CPU $(cpu_of "$w")"
+	done
+	disperse spread
+	return "$apart"
+}
+
+# Who sleeps and wakes up beside such that compute is mostly on the idle CPU.
+mostly_idle_cpu()
+{
+	there=0
+	for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+		sleep 0.05
+		[ "$(cpu_of "$sleeper")" -ne "$last" ] || there=$((there + 1))
+	done
+	echo "$there of 20 times on the idle CPU"
+	[ "$there" -gt 10 ]
+}
+
+places()
+{
+	for n in $(seq 1 $((last - 1))); do
+		crowd place "$(printf '0x%x' $((1 << n)))" "" "$n"
+	done
+	crowd place "$everywhere" "$tmp/empty" sleeper
+	sleeper=${crowd##* }
+	within 10 mostly_idle_cpu
+	found=$?
+	disperse place
+	return "$found"
+}
+
 # Lines of statistics, of which the last has $1.
 tells()
 {
@@ -177,6 +281,7 @@ if [ "$policy" = ghost-prio ] && [ ! -e /sys/kernel/btf/vmlinux ]; then
 	done_testing
 fi
 
+mkfifo "$tmp/empty"
 # The watchdog ends the enclave when a task waits so long: then the agent is
 # killed, and does not exit with 0.
 check "creates its enclave" \
@@ -212,6 +317,20 @@ case $policy in
 ghost-prio|ghost-eevdf-bpf) check "who is nice gives way" nice_gives_way ;;
 *) skip "who is nice gives way" "nice is nothing to this policy" ;;
 esac
+case $policy in
+ghost-hybrid)
+	check "who sleeps goes first, by the plan" sleeper_goes_first
+	echo "# counted: rounds alone $alone, among 4 that compute $among" ;;
+*) skip "who sleeps goes first, by the plan" "there is no plan" ;;
+esac
+check "as many as there are CPUs have one each" spreads
+if [ "$last" -eq 1 ]; then
+	skip "who wakes up is given the idle CPU" "needs a third CPU"
+elif [ "$policy" = ghost-toy ]; then
+	skip "who wakes up is given the idle CPU" "whoever asks first has the task"
+else
+	check "who wakes up is given the idle CPU" places
+fi
 check "it tells once a second how it goes" \
 	tells ' msgs/s=[0-9]+ picks/s=[0-9]+ preempts/s=[0-9]+ kicks/s=[0-9]+ '
 case $policy in
@@ -235,7 +354,6 @@ check "some were given back" \
 	[ "$(number small released)" -gt 0 ]
 
 workers=
-mkfifo "$tmp/empty"
 enclave=$(ghostctl create --cpus "1-$last")
 check "joins an enclave" start_agent 1 --enclave "$enclave"
 for i in 1 2 3 4 5 6; do
