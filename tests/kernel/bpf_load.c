@@ -388,6 +388,34 @@ TEST(helpers_of_bpf)
 				TH_LOG("%s %d: %s", slot_name[slot], t[i].id, gt_log);
 }
 
+/* Those that trace need CAP_PERFMON besides. */
+TEST(helpers_that_trace)
+{
+	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { };
+	int slot, status;
+	pid_t pid = fork();
+
+	ASSERT_LE(0, pid);
+	if (!pid) {
+		data[CAP_BPF / 32].effective = 1U << (CAP_BPF % 32);
+		data[CAP_BPF / 32].permitted = 1U << (CAP_BPF % 32);
+		if (syscall(SYS_capset, &head, data))
+			_exit(100);
+		for (slot = 0; slot < GT_NSLOTS; slot++) {
+			if (try_helper(slot, BPF_FUNC_ktime_get_ns, false, "GPL"))
+				_exit(10 + slot);
+			if (try_helper(slot, BPF_FUNC_get_current_task, false,
+				       "GPL") != -EINVAL ||
+			    !strstr(gt_log, "cannot use helper"))
+				_exit(20 + slot);
+		}
+		_exit(0);
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status) TH_LOG("status %x", status);
+}
+
 /* Timers wake under the locks that are held: refused whatever they are given. */
 TEST(no_timers)
 {
@@ -449,9 +477,11 @@ TEST(kfuncs)
 		const char *name;
 		bool allowed;
 		bool loads;		/* with five zeroes */
+		bool sched_only;
 	} t[] = {
 		{ "bpf_ghost_destroy_enclave", true, false },
 		{ "bpf_ghost_status_word", true, false },
+		{ "bpf_ghost_try_run", true, true, true },
 		{ "bpf_rbtree_first", true, false },
 		{ "bpf_rbtree_add_impl", true, false },
 		{ "bpf_list_push_back_impl", true, false },
@@ -469,6 +499,7 @@ TEST(kfuncs)
 	};
 	struct btf *btf = btf__load_vmlinux_btf();
 	int slot, i, id, ret;
+	bool here;
 
 	if (!gt_has_btf())
 		SKIP(return, "kfuncs need BTF");
@@ -478,15 +509,16 @@ TEST(kfuncs)
 		ASSERT_LT(0, id) TH_LOG("%s", t[i].name);
 		for (slot = 0; slot < GT_NSLOTS; slot++) {
 			ret = try_kfunc(GT_PROG_TYPE(slot), GT_ATTACH(V, slot), id);
-			EXPECT_EQ(t[i].loads, ret == 0)
+			here = !t[i].sched_only || slot == GT_SCHED;
+			EXPECT_EQ(t[i].loads && here, ret == 0)
 				TH_LOG("%s: %s", t[i].name, gt_log);
-			EXPECT_EQ(t[i].allowed, !not_allowed())
+			EXPECT_EQ(t[i].allowed && here, !not_allowed())
 				TH_LOG("%s %s: %s", slot_name[slot], t[i].name,
 				       gt_log);
 		}
 	}
 	/* Ours are for our types only. */
-	for (i = 0; i < 2; i++) {
+	for (i = 0; i < 3; i++) {
 		id = btf__find_by_name_kind(btf, t[i].name, BTF_KIND_FUNC);
 		EXPECT_NE(0, try_kfunc(BPF_PROG_TYPE_SCHED_CLS, 0, id));
 		EXPECT_TRUE(not_allowed()) TH_LOG("%s", gt_log);

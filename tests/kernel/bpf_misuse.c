@@ -70,6 +70,7 @@ static const struct misuse misuses_of_kfuncs[] = {
 	{ "taken_and_kept", "Unreleased reference" },
 	{ "tree_without_its_lock", "must be held" },
 	{ "order_that_calls", "not allowed" },
+	{ "order_that_picks", "not allowed" },
 	{ "dropped_in_the_tree", "must be referenced or trusted" },
 	{ "first_after_the_lock", "invalid mem access" },
 	{ "first_without_the_lock", "must be held" },

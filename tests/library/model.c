@@ -236,6 +236,8 @@ static bool pass(struct world *w, int cpu, bool left)
 	ctx.might_yield = w->away[cpu];
 	ctx.next_gtid = keep ? MODEL_GTID + prev : 0;
 	w->model->nr_attempts = 0;
+	w->model->cpu = cpu;
+	w->model->locked = rand() % 4 == 0;
 	on_cpu(cpu);
 	call(w, w->sched, &ctx, sizeof(ctx));
 	latched = look_at_attempts(w);

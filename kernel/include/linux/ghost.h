@@ -124,6 +124,7 @@ bool ghost_agent_parked(struct task_struct *p);
 bool ghost_bpf_load_banned(void);
 bool ghost_bpf_type(u32 type);
 bool ghost_bpf_helper(int id);
+bool ghost_bpf_under_lock(u32 kfunc);
 u32 ghost_bpf_from_user(const union bpf_attr *attr);
 u32 ghost_bpf_to_user(u32 type);
 int ghost_bpf_check_prog(const struct bpf_prog *prog, struct bpf_verifier_log *log);
@@ -145,6 +146,7 @@ static inline bool ghost_bpf_load_banned(void) { return false; }
 
 #define ghost_bpf_type(...)		false
 #define ghost_bpf_helper(...)		false
+#define ghost_bpf_under_lock(...)	false
 #define ghost_bpf_from_user(attr)	((attr)->prog_type)
 #define ghost_bpf_to_user(type)		(type)
 #define ghost_bpf_check_prog(...)	0

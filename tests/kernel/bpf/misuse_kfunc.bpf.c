@@ -22,6 +22,7 @@ PROGRAM(right)
 	bpf_cpumask_set_cpu(1, mask);
 	bpf_cpumask_release(mask);
 	bpf_spin_lock(&list_lock);
+	bpf_ghost_try_run(1, 0, 0);
 	bpf_spin_unlock(&list_lock);
 	return 0;
 }
@@ -188,6 +189,23 @@ PROGRAM(tree_without_its_lock)
 
 	if (l)
 		bpf_rbtree_add_impl(&root, &l->node, less, NULL, 0);
+	return 0;
+}
+
+static bool less_that_picks(struct bpf_rb_node *a, const struct bpf_rb_node *b)
+{
+	return bpf_ghost_try_run(LEAF_OF(a)->value, 0, 0);
+}
+
+PROGRAM(order_that_picks)
+{
+	struct leaf *l = NEW(struct leaf);
+
+	if (!l)
+		return 0;
+	bpf_spin_lock(&tree_lock);
+	bpf_rbtree_add_impl(&root, &l->node, less_that_picks, NULL, 0);
+	bpf_spin_unlock(&tree_lock);
 	return 0;
 }
 

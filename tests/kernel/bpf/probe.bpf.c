@@ -68,6 +68,10 @@ static long call_kfunc(struct probe_call *c)
 static void destroy(__s32 code)
 {
 }
+
+static void use_lock(void)
+{
+}
 #else
 static long status_word(__s64 gtid)
 {
@@ -104,14 +108,76 @@ static long run_and_look(struct probe_call *c)
 	return 0;
 }
 
+struct guard {
+	struct bpf_spin_lock lock;
+	__u32 used;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct guard);
+} guards SEC(".maps");
+
+static void use_lock(void)
+{
+	__u32 key = 0;
+	struct guard *g = bpf_map_lookup_elem(&guards, &key);
+
+	if (!g)
+		return;
+	bpf_spin_lock(&g->lock);
+	g->used++;
+	bpf_spin_unlock(&g->lock);
+}
+
+static long try_run(__s64 gtid, __u32 barrier, __s32 flags)
+{
+	__u32 key = 0;
+	struct guard *g = bpf_map_lookup_elem(&guards, &key);
+	long ret;
+
+	if (!g)
+		return -1;
+	bpf_spin_lock(&g->lock);
+	ret = bpf_ghost_try_run(gtid, barrier, flags);
+	bpf_spin_unlock(&g->lock);
+	return ret;
+}
+
+/* What comes of another one, when one is latched. */
+static long after_a_latch(struct probe_call *c)
+{
+	struct ghost_status_word sw;
+	long ret = bpf_ghost_run_gtid(c->arg[0], c->arg[1], 0);
+
+	if (ret)
+		return ret;
+	bpf_ghost_status_word(c->arg[2], &sw);
+	if (c->op == PROBE_RUN_GTID_AFTER)
+		return bpf_ghost_run_gtid(c->arg[2], sw.barrier, DO_NOT_PREEMPT);
+	ret = try_run(c->arg[2], sw.barrier, 0);
+	/* It is latched yet. */
+	return try_run(c->arg[0], c->arg[1], 0) ? -1 : ret;
+}
+
 static long call_kfunc(struct probe_call *c)
 {
-	if (c->op == PROBE_STATUS_WORD)
+	switch (c->op) {
+	case PROBE_STATUS_WORD:
 		return status_word(c->arg[0]);
-	if (c->op == PROBE_RUN_GTID_AND_LOOK)
+	case PROBE_RUN_GTID_AND_LOOK:
 		return run_and_look(c);
-	destroy(c->arg[0]);
-	return 0;
+	case PROBE_TRY_RUN:
+		return try_run(c->arg[0], c->arg[1], c->arg[2]);
+	case PROBE_TRY_RUN_AFTER:
+	case PROBE_RUN_GTID_AFTER:
+		return after_a_latch(c);
+	default:
+		destroy(c->arg[0]);
+		return 0;
+	}
 }
 #endif
 
@@ -139,6 +205,17 @@ static long call(struct probe_call *c)
 	}
 }
 
+/* Of who left the CPU. */
+static void note_next(__u64 next, __u32 cpu)
+{
+	__u32 pid = bpf_get_current_pid_tgid();
+
+	if (next && (!pid || pid == probe.watched))
+		probe.next[cpu] = next;
+	if (pid && pid == probe.watched && !next)
+		__sync_fetch_and_add(&probe.not_kept, 1);
+}
+
 SEC("ghost_sched")
 int sched(struct bpf_ghost_sched *ctx)
 {
@@ -149,6 +226,9 @@ int sched(struct bpf_ghost_sched *ctx)
 		return 0;
 
 	probe.sched[cpu] = *ctx;
+	if (ctx->agent_runnable)
+		probe.with_agent[cpu] = *ctx;
+	note_next(ctx->next_gtid, cpu);
 	c = &probe.call[cpu];
 	if (!ctx->agent_runnable && !ctx->might_yield && c->armed) {
 		c->ret = call(c);
@@ -195,6 +275,8 @@ int msg(struct bpf_ghost_msg *ctx)
 		bpf_ghost_wake_agent(cpu);
 	if (m->destroy)
 		destroy(m->destroy);
+	if (probe.lock_in_messages)
+		use_lock();
 	__sync_fetch_and_add(&m->count, 1);
 	__sync_fetch_and_add(&probe.total, 1);
 	return m->drop;
@@ -206,6 +288,12 @@ int select_rq(struct bpf_ghost_select_rq *ctx)
 	probe.select = *ctx;
 	if (probe.select_destroys)
 		destroy(probe.select_destroys);
+	if (probe.select_calls) {
+		probe.selects_ret[0] = bpf_ghost_wake_agent(1);
+		probe.selects_ret[1] = bpf_ghost_resched_cpu2(1, RESCHED_ANY_CLASS);
+		probe.selects_ret[2] = get_affinity(ctx->gtid, PROBE_MASK);
+		probe.selects_ret[3] = get_comm(ctx->gtid);
+	}
 	ctx->skip_ttwu_queue = probe.skip_ttwu_queue;
 	if (probe.scribble) {
 		ctx->gtid = ~ctx->gtid;

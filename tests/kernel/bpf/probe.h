@@ -25,6 +25,9 @@ enum probe_op {
 	PROBE_STATUS_WORD,		/* gtid; needs BTF */
 	PROBE_DESTROY,			/* code; needs BTF */
 	PROBE_RUN_GTID_AND_LOOK,	/* gtid; needs BTF */
+	PROBE_TRY_RUN,			/* gtid, barrier, flags; needs BTF */
+	PROBE_TRY_RUN_AFTER,		/* gtid and barrier latched before, gtid; same */
+	PROBE_RUN_GTID_AFTER,		/* the same, with DO_NOT_PREEMPT */
 };
 
 /* Done by the GHOST_SCHED program of a CPU, once, when its agent is parked. */
@@ -51,6 +54,10 @@ struct probe {
 	__u32 passes[PROBE_CPUS];
 	__u32 idle_passes[PROBE_CPUS];	/* with nothing to run */
 	struct bpf_ghost_sched sched[PROBE_CPUS];
+	struct bpf_ghost_sched with_agent[PROBE_CPUS];	/* the last that was runnable */
+	__u32 watched;			/* PID of a thread */
+	__u32 not_kept;			/* passes of that thread without next_gtid */
+	__u64 next[PROBE_CPUS];		/* next_gtid after it, or the idle one */
 	__u8 must_resched[PROBE_CPUS];
 	__u8 dont_idle[PROBE_CPUS];
 	__u8 scribble;			/* over what is only to be read */
@@ -62,6 +69,7 @@ struct probe {
 	__u32 interleaved;		/* messages between a latch and the end */
 
 	struct probe_msg msg[PROBE_TYPES];
+	__u8 lock_in_messages;		/* that of PROBE_TRY_RUN; needs BTF */
 	__u32 total;
 	__u32 nested;			/* messages inside of a helper */
 
@@ -70,6 +78,8 @@ struct probe {
 	__s32 choice;
 	__u32 choice_for;		/* if not 0: this sd_flag only */
 	__u8 skip_ttwu_queue;
+	__u8 select_calls;		/* of helpers, with these results */
+	__s64 selects_ret[4];
 	__s32 select_destroys;		/* if not 0, a code; needs BTF */
 	struct bpf_ghost_select_rq select;
 };

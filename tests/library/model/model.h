@@ -29,6 +29,8 @@ enum model_state {
  * @must: the same, with SET_MUST_RESCHED
  * @agent_woken: wake_agent()
  * @no_memory: bpf_obj_new() fails
+ * @cpu: that picks
+ * @locked: no run queue can be had by try_run()
  */
 struct model {
 	__u32 state[MODEL_TASKS];
@@ -44,6 +46,8 @@ struct model {
 	__u32 must[MODEL_CPUS];
 	__u32 agent_woken;
 	__u32 no_memory;
+	__u32 cpu;
+	__u32 locked;
 };
 
 /* The policies, as the linker has put them in. */

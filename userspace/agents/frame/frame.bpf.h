@@ -22,6 +22,11 @@
 #include <ghost/bpf.h>
 #include "frame.h"
 
+/* A policy that latches in policy_pick() itself defines it as 1, before this. */
+#ifndef FRAME_LATCHES
+#define FRAME_LATCHES	0
+#endif
+
 #define PICK_TRIES	4
 #define KICK_TRIES	4
 
@@ -72,7 +77,11 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 /* Take it off its queue, if it is on one. */
 static __always_inline void policy_dequeue(__u32 idx, struct frame_task *t);
 
-/* Take a task for @cpu off its queue: index or FRAME_NONE. Other locks held. */
+/*
+ * Take a task for @cpu off its queue: index or FRAME_NONE. Other locks held. With
+ * FRAME_LATCHES: it is latched already, and the policy adds FRAME_LATCHED; or next is
+ * one that is still on its way off a CPU, FRAME_BUSY.
+ */
 static __always_inline __u32 policy_pick(__u32 cpu);
 
 /* The task got on @cpu: set slice_end. */
@@ -538,12 +547,16 @@ static __always_inline int run(__u32 cpu, struct frame_cpu *c, __u32 idx)
 	__u64 now, waited;
 	int err;
 
-	t->tried = t->barrier;
-	err = bpf_ghost_run_gtid(t->gtid, t->tried, 0);
-	if (err) {
-		c->failed[-err & (FRAME_ERRNOS - 1)]++;
-		return err;
+	if (!FRAME_LATCHES || !(idx & FRAME_LATCHED)) {
+		t->tried = t->barrier;
+		err = bpf_ghost_run_gtid(t->gtid, t->tried, 0);
+		if (err) {
+			c->failed[-err & (FRAME_ERRNOS - 1)]++;
+			return err;
+		}
 	}
+	if (FRAME_LATCHES)
+		idx &= FRAME_TASKS - 1;
 
 	/* This CPU's run queue has the task now, and its lock is held. */
 	now = bpf_ktime_get_ns();
@@ -602,6 +615,11 @@ int frame_sched(struct bpf_ghost_sched *ctx)
 			if (!set_idle(cpu))
 				break;
 			continue;
+		}
+		if (FRAME_LATCHES && idx == FRAME_BUSY) {
+			c->failed[EBUSY]++;
+			busy = true;
+			break;
 		}
 		err = run(cpu, c, idx);
 		if (!err) {

@@ -13,6 +13,8 @@
 #define FRAME_TASKS		65536	/* status words of a region, rounded up */
 #define FRAME_NONE		0xffffffffU	/* no task, no CPU */
 #define FRAME_NO_ROOM		0xfffffffeU	/* of policy_enqueue() */
+#define FRAME_BUSY		0xfffffffdU	/* of policy_pick() */
+#define FRAME_LATCHED		0x80000000U	/* the same: added to the index */
 #define FRAME_ERRNOS		128	/* a power of two, above ESTALE */
 
 /**

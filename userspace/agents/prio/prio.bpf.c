@@ -7,6 +7,7 @@
  * order, one for all CPUs and one for each.
  */
 #include <ghost/bpf_rbtree.h>
+#define FRAME_LATCHES	1
 #include "../frame/frame.bpf.h"
 
 #define AGE_NS		10000000ULL	/* wait that is worth a level */
@@ -30,7 +31,7 @@ struct prio_node {
 };
 
 /**
- * struct queue - tasks that wait, and a lock, the innermost
+ * struct queue - tasks that wait, and a lock, which is never waited with
  * @first: key of the first, 0 when there is none; read without the lock, as a guess
  */
 struct queue {
@@ -176,13 +177,19 @@ __noinline int prio_leave(__u32 idx)
 	return 0;
 }
 
-/* The first of a queue: index or FRAME_NONE. */
+/*
+ * The first of a queue, as policy_pick() has it. While it is latched it is in the
+ * tree yet: who is still on its way off a CPU stays the first. What cannot be latched under this
+ * lock is taken out, and run_gtid() waits for other locks, or tells why not.
+ */
 __noinline __u32 prio_pop(__u32 where)
 {
 	struct queue *q = queue_at(where);
 	struct bpf_rb_node *rb;
 	struct prio_node *node;
+	struct frame_task *t;
 	__u32 idx;
+	int err;
 
 	if (!q)
 		return FRAME_NONE;
@@ -192,20 +199,26 @@ __noinline __u32 prio_pop(__u32 where)
 		bpf_spin_unlock(&q->lock);
 		return FRAME_NONE;
 	}
+	idx = node_of(rb)->idx & (FRAME_TASKS - 1);
+	t = task_at(idx);
+	err = bpf_ghost_try_run(t->gtid, t->barrier, 0);
+	if (err == -EBUSY && !t->running) {
+		bpf_spin_unlock(&q->lock);
+		return FRAME_BUSY;
+	}
 	rb = bpf_rbtree_remove(&q->root, rb);
 	if (!rb) {
 		bpf_spin_unlock(&q->lock);
 		return FRAME_NONE;
 	}
 	node = node_of(rb);
-	idx = node->idx;
 	/* A full barrier: whoever sees it may put the node into another tree. */
-	__sync_lock_test_and_set(&queued[idx & (FRAME_TASKS - 1)], 0);
+	__sync_lock_test_and_set(&queued[idx], 0);
 	rb = bpf_rbtree_first(&q->root);
 	q->first = rb ? node_of(rb)->key : 0;
 	bpf_spin_unlock(&q->lock);
 	bpf_obj_drop(node);
-	return idx;
+	return err ? idx : idx | FRAME_LATCHED;
 }
 
 /* A guess at what comes first of a queue; the largest number if nothing does. */
@@ -247,6 +260,8 @@ static __always_inline __u32 policy_pick(__u32 cpu)
 static __always_inline void policy_run(__u32 idx, struct frame_task *t,
 				       struct frame_cpu *c, __u64 now)
 {
+	/* There was news, and it was queued again, when this CPU had taken it already. */
+	policy_dequeue(idx, t);
 	c->slice_end = now + slice_ns;
 }
 

@@ -66,6 +66,13 @@ extern void bpf_ghost_destroy_enclave(int code, const char *why) __weak __ksym;
 extern int bpf_ghost_status_word(__s64 gtid, struct ghost_status_word *out)
 	__weak __ksym;
 
+/*
+ * bpf_ghost_run_gtid() of GHOST_SCHED programs that have a bpf_spin_lock: to latch
+ * the first of a tree and take it out only if that worked. There is no
+ * MSG_TASK_LATCH_FAILURE. -EAGAIN: unlock, and use bpf_ghost_run_gtid().
+ */
+extern int bpf_ghost_try_run(__s64 gtid, __u32 barrier, __s32 run_flags) __weak __ksym;
+
 #else /* !__bpf__ */
 
 #include <ghost/api.h>

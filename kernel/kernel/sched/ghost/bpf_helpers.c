@@ -61,9 +61,10 @@ static void unlock_rq_of(struct ghost_bpf_run *r, struct rq *src)
 	rq_repin_lock(r->rq, r->rf);
 }
 
-/* Both rq locks are held. */
-static int check_run(struct ghost_bpf_run *r, struct task_struct *p, u32 barrier,
-		     u32 run_flags)
+/* @p was seen on @src; its lock and ours are held. */
+static __always_inline int
+check_run(struct ghost_bpf_run *r, struct rq *src, struct task_struct *p, u32 barrier,
+	  u32 run_flags)
 {
 	struct task_struct *curr = ghost_curr(r->rq);
 	struct ghost_rq *g = &r->rq->ghost;
@@ -78,11 +79,14 @@ static int check_run(struct ghost_bpf_run *r, struct task_struct *p, u32 barrier
 		return -ESTALE;
 	if (!task_on_rq_queued(p))
 		return -EINVAL;
+	/* It woke up on another CPU meanwhile, which will be news. */
+	if (!ghost_queued_on(src, p))
+		return -ESTALE;
 	if (p->ghost.enclave != r->e)
 		return -EPERM;
-	if (p->on_cpu || ghost_switched_to(task_rq(p), p))
+	if (p->on_cpu || ghost_switched_to(src, p))
 		return -EBUSY;
-	if (task_rq(p) != r->rq && is_migration_disabled(p))
+	if (src != r->rq && is_migration_disabled(p))
 		return -ESTALE;
 	if (READ_ONCE(r->e->honor_affinity) &&
 	    !cpumask_test_cpu(cpu_of(r->rq), p->cpus_ptr))
@@ -94,6 +98,18 @@ static int check_run(struct ghost_bpf_run *r, struct task_struct *p, u32 barrier
 	     (g->latched && g->latched != p)))
 		return -ESTALE;
 	return 0;
+}
+
+/* All is checked; both rq locks are held. */
+static __always_inline void
+run_here(struct ghost_bpf_run *r, struct rq *src, struct task_struct *p, u32 run_flags)
+{
+	ghost_take_task(r->rq, src, p);
+	ghost_latch(r->rq, p, run_flags);
+	/* A sync group that failed before is not the business of this task. */
+	if (READ_ONCE(r->rq->ghost.rendezvous) > 0)
+		WRITE_ONCE(r->rq->ghost.rendezvous, 0);
+	ghost_bpf_count(&r->e->bpf_stats->latched);
 }
 
 BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
@@ -111,17 +127,12 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 		ret = -ENOENT;
 		goto unlock;
 	}
-	ret = check_run(r, p, barrier, run_flags);
+	ret = check_run(r, src, p, barrier, run_flags);
 	if (ret) {
 		ghost_bpf_latch_failure(r->e, p, -ret);
 		goto unlock;
 	}
-	ghost_take_task(r->rq, p);
-	ghost_latch(r->rq, p, run_flags);
-	/* A sync group that failed before is not the business of this task. */
-	if (READ_ONCE(r->rq->ghost.rendezvous) > 0)
-		WRITE_ONCE(r->rq->ghost.rendezvous, 0);
-	ghost_bpf_count(&r->e->bpf_stats->latched);
+	run_here(r, src, p, run_flags);
 unlock:
 	unlock_rq_of(r, src);
 	return counted(ret);
@@ -435,12 +446,87 @@ __bpf_kfunc int bpf_ghost_status_word(s64 gtid, struct ghost_status_word *out)
 	return out->gtid == ghost_gtid(p) ? 0 : -ENOENT;
 }
 
+/*
+ * As lock_rq_of(), but nothing is waited for and no lock is dropped: NULL if that
+ * would be needed. SMT siblings may have one lock.
+ */
+static struct rq *try_lock_rq_of(struct rq *rq, struct task_struct *p)
+{
+	struct rq *src = task_rq(p);
+
+	if (src == rq)
+		return src;
+	if (__rq_lockp(src) != __rq_lockp(rq) && !raw_spin_rq_trylock(src))
+		return NULL;
+	if (task_rq(p) == src) {
+		update_rq_clock(src);
+		return src;
+	}
+	if (__rq_lockp(src) != __rq_lockp(rq))
+		raw_spin_rq_unlock(src);
+	return NULL;
+}
+
+/**
+ * bpf_ghost_try_run - run_gtid that may be called with a bpf_spin_lock held
+ * @gtid: which task
+ * @barrier: of its last message
+ * @run_flags: as of run_gtid
+ *
+ * For a program that keeps its tasks in a tree or a list: it looks at the first,
+ * and takes it out only when it is latched. No lock is dropped, so the task stays
+ * the first meanwhile; and no message is sent, as the program that is told might
+ * want the same lock. LATCH_FAILURE is a message: what this returns is all that
+ * is said. All errors but EAGAIN count as failures of the slot.
+ *
+ * Context: GHOST_SCHED programs.
+ * Return: 0 or the errno of run_gtid. -EAGAIN: somebody holds the lock of the run
+ * queue that the task is on, or another task is latched here and would have to be
+ * told; run_gtid, without the lock, can do that.
+ */
+__bpf_kfunc int bpf_ghost_try_run(s64 gtid, u32 barrier, s32 run_flags)
+{
+	struct ghost_bpf_run *r = __this_cpu_read(ghost_bpf_running);
+	struct task_struct *p = ghost_any_task_by_gtid(gtid);
+	struct rq *src;
+	int ret;
+
+	if (!p)
+		return counted(-ENOENT);
+	src = try_lock_rq_of(r->rq, p);
+	if (!src)
+		return -EAGAIN;
+	if (p->ghost.flags & GHOST_TF_AGENT)
+		ret = -ENOENT;
+	else
+		ret = check_run(r, src, p, barrier, run_flags);
+	if (!ret && r->rq->ghost.latched && r->rq->ghost.latched != p)
+		ret = -EAGAIN;
+	if (!ret)
+		run_here(r, src, p, run_flags);
+	if (__rq_lockp(src) != __rq_lockp(r->rq))
+		raw_spin_rq_unlock(src);
+	return ret == -EAGAIN ? ret : counted(ret);
+}
+
 __bpf_kfunc_end_defs();
+
+BTF_ID_LIST_SINGLE(try_run_id, func, bpf_ghost_try_run)
+
+/**
+ * ghost_bpf_under_lock - may programs call this with a bpf_spin_lock held?
+ * @kfunc: its BTF id, in vmlinux
+ */
+bool ghost_bpf_under_lock(u32 kfunc)
+{
+	return kfunc == try_run_id[0];
+}
 
 /* For programs of our types only. */
 BTF_KFUNCS_START(ghost_kfunc_ids)
 BTF_ID_FLAGS(func, bpf_ghost_destroy_enclave)
 BTF_ID_FLAGS(func, bpf_ghost_status_word, KF_TRUSTED_ARGS)
+BTF_ID_FLAGS(func, bpf_ghost_try_run)
 BTF_ID_FLAGS(func, bpf_obj_new_impl, KF_ACQUIRE | KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_obj_drop_impl, KF_RELEASE)
 BTF_ID_FLAGS(func, bpf_refcount_acquire_impl, KF_ACQUIRE | KF_RET_NULL | KF_RCU)
@@ -501,10 +587,14 @@ BTF_SET_END(common_kfunc_ids)
 /* Returns whether @id is to be refused to @prog, of any type. */
 static int kfunc_filter(const struct bpf_prog *prog, u32 id)
 {
+	enum bpf_prog_type type = resolve_prog_type(prog);
 	bool ours = btf_id_set8_contains(&ghost_kfunc_ids, id);
 
-	if (!ghost_bpf_type(resolve_prog_type(prog)))
+	if (!ghost_bpf_type(type))
 		return ours;
+	/* It needs the rq lock of a pick. */
+	if (ghost_bpf_under_lock(id) && type != GHOST_BPF_SCHED)
+		return true;
 	return !ours && !btf_id_set_contains(&common_kfunc_ids, id);
 }
 

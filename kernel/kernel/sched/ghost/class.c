@@ -452,6 +452,8 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 		return;
 	}
 
+	/* The CPU before on_rq, which our caller sets: see ghost_queued_on(). */
+	smp_wmb();
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
 	WRITE_ONCE(rq->ghost.concerned, true);
 	move_strays(rq);

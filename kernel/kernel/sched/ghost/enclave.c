@@ -646,35 +646,48 @@ static struct task_struct *next_homeless(struct rq *rq, int *cpu)
 	return NULL;
 }
 
+/* Move @p from @rq, where it was seen, if that may be; interrupts are off. */
+static bool move_home(struct rq *rq, struct rq *dst, struct task_struct *p)
+{
+	bool moved;
+
+	/* Without this lock it could wake up on a third CPU. */
+	raw_spin_lock(&p->pi_lock);
+	double_rq_lock(rq, dst);
+	update_rq_clock(rq);
+	update_rq_clock(dst);
+	moved = task_rq(p) == rq && task_on_rq_queued(p) &&
+		!is_migration_disabled(p) && cpu_active(cpu_of(dst)) &&
+		cpumask_test_cpu(cpu_of(dst), p->cpus_ptr);
+	if (moved) {
+		ghost_move_task(rq, dst, p);
+		wakeup_preempt(dst, p, 0);
+	}
+	double_rq_unlock(rq, dst);
+	raw_spin_unlock(&p->pi_lock);
+	return moved;
+}
+
 /* In the stopper of @arg's CPU, so that none of them is running. */
 static int send_home(void *arg)
 {
-	struct rq *rq = arg, *dst;
 	struct task_struct *p;
+	struct rq *rq = arg;
 	struct rq_flags rf;
-	bool moved = true;
+	bool moved;
 	int cpu;
 
-	rq_lock_irq(rq, &rf);
-	rq->ghost.homing = false;
-	while (moved && (p = next_homeless(rq, &cpu))) {
-		dst = cpu_rq(cpu);
-		rq_unpin_lock(rq, &rf);
-		double_lock_balance(rq, dst);
-		update_rq_clock(rq);
-		update_rq_clock(dst);
-		moved = task_rq(p) == rq && task_on_rq_queued(p) &&
-			!is_migration_disabled(p) && cpu_active(cpu) &&
-			cpumask_test_cpu(cpu, p->cpus_ptr);
-		if (moved) {
-			ghost_move_task(rq, dst, p);
-			wakeup_preempt(dst, p, 0);
-		}
-		double_unlock_balance(rq, dst);
-		rq_repin_lock(rq, &rf);
-		put_task_struct(p);
-	}
-	rq_unlock_irq(rq, &rf);
+	local_irq_disable();
+	do {
+		rq_lock(rq, &rf);
+		rq->ghost.homing = false;
+		p = next_homeless(rq, &cpu);
+		rq_unlock(rq, &rf);
+		moved = p && move_home(rq, cpu_rq(cpu), p);
+		if (p)
+			put_task_struct(p);
+	} while (moved);
+	local_irq_enable();
 	return 0;
 }
 

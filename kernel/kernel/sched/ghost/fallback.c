@@ -166,6 +166,9 @@ void __ghost_fallback_arrived(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
 
+	/* Moved: it is not new, and try_run() has a lock that is under e->lock. */
+	if (task_on_rq_migrating(p))
+		return;
 	raw_spin_lock(&e->lock);
 	p->ghost.flags &= ~GHOST_TF_LENT;
 	if (!list_empty(&p->ghost.task_node)) {

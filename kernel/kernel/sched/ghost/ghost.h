@@ -547,6 +547,7 @@ void ghost_for_members(struct ghost_enclave *e,
  */
 struct ghost_commit {
 	struct rq	*rq;
+	struct rq	*src;		/* where the task was found; locked, too */
 	struct ghost_txn txn;
 	struct ghost_enclave *enclave;
 	s64		rendezvous;
@@ -585,7 +586,7 @@ struct ghost_cpus {
 bool ghost_txn_claim(struct rq *rq, struct ghost_txn *txn);
 bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn);
 void ghost_txn_finish(struct rq *rq, struct ghost_txn *txn, s32 state, u64 seqnum);
-void ghost_take_task(struct rq *rq, struct task_struct *p);
+void ghost_take_task(struct rq *rq, struct rq *src, struct task_struct *p);
 void ghost_agent_barrier_inc(struct rq *rq);
 int ghost_cpus_get(struct ghost_cpus *c, const struct ghost_ioc_commit_txn *arg);
 void ghost_cpus_put(struct ghost_cpus *c);
@@ -660,6 +661,19 @@ static inline bool ghost_switched_to(struct rq *rq, struct task_struct *p)
 {
 	return rq->ghost.sw_chain == p ||
 		(rq->ghost.offered && rq->ghost.latched == p);
+}
+
+/*
+ * Is @p, a member in our class, queued on @rq, whose lock is held? Then it stays so.
+ * A wake-up, which has but the pi_lock, changes the CPU of a sleeper at any time.
+ */
+static inline bool ghost_queued_on(struct rq *rq, struct task_struct *p)
+{
+	if (!task_on_rq_queued(p))
+		return false;
+	/* Pairs with enqueue_task_ghost(): on_rq is set after the CPU. */
+	smp_rmb();
+	return task_rq(p) == rq;
 }
 
 /* @p loses the CPU by other means: is this the end of a chain? */

@@ -132,19 +132,22 @@ static s32 check_task(struct ghost_commit *c, struct task_struct *p)
 		return p->on_cpu || p->ghost.pending ? GHOST_TXN_TARGET_STALE :
 			GHOST_TXN_TARGET_NOT_RUNNABLE;
 	}
+	/* It woke up on another CPU meanwhile, which will be news. */
+	if (!ghost_queued_on(c->src, p))
+		return GHOST_TXN_TARGET_STALE;
 	if (p->ghost.enclave != e)
 		return GHOST_TXN_NOT_PERMITTED;
-	if (!p->on_cpu && ghost_switched_to(task_rq(p), p))
+	if (!p->on_cpu && ghost_switched_to(c->src, p))
 		return GHOST_TXN_TARGET_ONCPU;
 	if (p->on_cpu) {
-		if (!(c->txn.commit_flags & ALLOW_TASK_ONCPU) || task_rq(p) != rq)
+		if (!(c->txn.commit_flags & ALLOW_TASK_ONCPU) || c->src != rq)
 			return GHOST_TXN_TARGET_ONCPU;
 		/* What it owes, YIELD for one, makes it stale in a moment. */
 		if (p->ghost.pending ||
 		    (rq->ghost.kick && test_tsk_need_resched(p)))
 			return GHOST_TXN_TARGET_STALE;
 	}
-	if (task_rq(p) != rq && is_migration_disabled(p))
+	if (c->src != rq && is_migration_disabled(p))
 		return GHOST_TXN_TARGET_STALE;
 	if (READ_ONCE(e->honor_affinity) &&
 	    !cpumask_test_cpu(cpu_of(rq), p->cpus_ptr))
@@ -205,13 +208,11 @@ void ghost_agent_barrier_inc(struct rq *rq)
 }
 
 /*
- * Bring @p to @rq, if it is elsewhere; a latch that it has there goes, and
- * nothing is said of it. Both rq locks are held.
+ * Bring @p to @rq from @src, if that is elsewhere; a latch that it has there goes,
+ * and nothing is said of it. Both rq locks are held.
  */
-void ghost_take_task(struct rq *rq, struct task_struct *p)
+void ghost_take_task(struct rq *rq, struct rq *src, struct task_struct *p)
 {
-	struct rq *src = task_rq(p);
-
 	if (src == rq)
 		return;
 	if (src->ghost.latched == p) {
@@ -248,7 +249,7 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 		c->resched = c->resched && ghost_curr(rq) != g->agent;
 	} else {
 		if (p && p != rq->idle)
-			ghost_take_task(rq, p);
+			ghost_take_task(rq, c->src, p);
 		ghost_latch(rq, p, c->txn.run_flags);
 		if (!p)
 			g->kick = true;
@@ -262,8 +263,11 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 	g->cpu_seqnum++;
 }
 
-/* Lock the target and wherever @p is; both clocks are up to date. */
-static void lock_rqs(struct rq *rq, struct task_struct *p)
+/*
+ * Lock the target and wherever @p is, or was a moment ago if it sleeps; both
+ * clocks are up to date. Returns the other one.
+ */
+static struct rq *lock_rqs(struct rq *rq, struct task_struct *p)
 {
 	struct rq *src;
 
@@ -278,6 +282,7 @@ static void lock_rqs(struct rq *rq, struct task_struct *p)
 	update_rq_clock(rq);
 	if (src != rq)
 		update_rq_clock(src);
+	return src;
 }
 
 /*
@@ -287,7 +292,7 @@ static void lock_rqs(struct rq *rq, struct task_struct *p)
 bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 {
 	struct task_struct *p = NULL;
-	struct rq *rq = c->rq, *src;
+	struct rq *rq = c->rq;
 	u64 seqnum = 0;
 	s32 state;
 
@@ -301,8 +306,7 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 			state = GHOST_TXN_TARGET_NOT_FOUND;
 	}
 
-	lock_rqs(rq, p);
-	src = p ? task_rq(p) : rq;
+	c->src = lock_rqs(rq, p);
 	if (txn && READ_ONCE(rq->ghost.txn) != txn)
 		state = GHOST_TXN_CPU_UNAVAIL;
 	if (!txn && rcu_access_pointer(rq->ghost.enclave) != c->enclave)
@@ -334,7 +338,7 @@ bool ghost_txn_commit(struct ghost_commit *c, struct ghost_txn *txn)
 		ghost_txn_finish(rq, txn, state, seqnum);
 	c->state = state;
 	trace_ghost_commit(cpu_of(rq), c->txn.gtid, c->txn.task_barrier, state);
-	double_rq_unlock(rq, src);
+	double_rq_unlock(rq, c->src);
 	rcu_read_unlock();
 	return state == GHOST_TXN_COMPLETE;
 }

@@ -23,7 +23,7 @@ static __always_inline long bpf_ghost_wake_agent(__u32 cpu)
 static __always_inline long model_check(__s64 gtid, __u32 barrier)
 {
 	__u32 i = (gtid - MODEL_GTID) & (MODEL_TASKS - 1);
-	__u32 cpu = bpf_get_smp_processor_id();
+	__u32 cpu = model.cpu;
 
 	if (gtid < MODEL_GTID || model.state[i] == MODEL_GONE)
 		return -ENOENT;
@@ -35,15 +35,31 @@ static __always_inline long model_check(__s64 gtid, __u32 barrier)
 	return model.state[i] == MODEL_ON_CPU ? -EBUSY : 0;
 }
 
-static __always_inline long bpf_ghost_run_gtid(__s64 gtid, __u32 barrier, __s32 flags)
+static __always_inline void model_note(__s64 gtid, long ret)
 {
 	__u32 n = model.nr_attempts++ & (MODEL_ATTEMPTS - 1);
-	long ret = model_check(gtid, barrier);
 
 	model.attempt[n].gtid = gtid;
 	model.attempt[n].result = ret;
 	if (!ret)
 		model.state[(gtid - MODEL_GTID) & (MODEL_TASKS - 1)] = MODEL_ON_CPU;
+}
+
+static __always_inline long bpf_ghost_run_gtid(__s64 gtid, __u32 barrier, __s32 flags)
+{
+	long ret = model_check(gtid, barrier);
+
+	model_note(gtid, ret);
+	return ret;
+}
+
+/* No message says that it failed. */
+static __always_inline int bpf_ghost_try_run(__s64 gtid, __u32 barrier, __s32 flags)
+{
+	long ret = model.locked ? -EAGAIN : model_check(gtid, barrier);
+
+	if (!ret)
+		model_note(gtid, 0);
 	return ret;
 }
 
