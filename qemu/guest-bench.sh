@@ -328,7 +328,7 @@ still()
 # A successor takes over, and has scheduled what waited.
 take_over()
 {
-	ghost-fifo --take-over "$enclave" >/tmp/policy.log 2>$log &
+	"ghost-$policy" --take-over "$enclave" >/tmp/policy.log 2>$log &
 	successor=$!
 	within 60 says '^handoff ' /tmp/policy.log || return
 	wait "$agent"
@@ -352,12 +352,31 @@ nothing()
 }
 
 # Threads of other classes run before tasks of the enclave: keep them off its CPU.
-handoffs()
+# Kworkers, for one, free the maps of programs that have ended.
+keep_off()
 {
 	taskset -p 1 $$ >/dev/null
+	echo 1 >/sys/devices/virtual/workqueue/cpumask
+}
+
+handoffs()
+{
+	keep_off
 	still gap-quiet fifo nothing
 	still gap-handoff fifo take_over
 	still gap-death fifo die_and_restart
+}
+
+handoffs_of_bpf()
+{
+	keep_off
+	gaps=
+	for _ in $(seq 0 "$reps"); do
+		take_over || missing "$policy" 2 handoff-gap
+		gaps=$gaps,$(sed -n 's/^handoff .*gap_us=\([0-9]*\).*/\1000/p' /tmp/policy.log)
+	done
+	# The first one only warms up; a ns is an instruction
+	echo "bench sched=$policy cpus=2 row=handoff-gap unit=instructions samples=${gaps#,*,}"
 }
 
 echo "bench kernel=$(uname -r) machine_cpus=$(nproc) boot=$boot"
@@ -406,6 +425,7 @@ batch)
 	;;
 handoff)
 	under fifo 1 handoffs
+	under biff 1 handoffs_of_bpf
 	;;
 scale)
 	for limit in pid_max threads-max; do

@@ -133,6 +133,7 @@ BOOTS = {
         ("gap-quiet", "fifo", 2, "a busy task stands still: always", None),
         ("gap-handoff", "fifo", 2, "... a successor takes over", None),
         ("gap-death", "fifo", 2, "... killed, and started anew", None),
+        ("handoff-gap", "biff", 2, "biff: handoff until agents online", None),
     ],
     "memory": [(row, "kernel", 1, text, None) for row, text in MEMORY],
     "memory9": [(row, "kernel", 9, text, None) for row, text in MEMORY[:1]],

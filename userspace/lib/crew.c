@@ -66,6 +66,8 @@ static void *agent_thread(void *arg)
 	if (wait_phase_after(c, PHASE_PREPARE) != PHASE_JOIN)
 		return NULL;
 	err = join(a, &since);
+	if (!err)
+		err = enclave_find_agent(c->enclave, a->cpu, &a->sw_info, &a->sw);
 
 	pthread_mutex_lock(&c->lock);
 	a->joined = err ? err : 1;
@@ -74,7 +76,7 @@ static void *agent_thread(void *arg)
 	pthread_cond_broadcast(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 
-	if (err || wait_phase_after(c, PHASE_JOIN) != PHASE_RUN)
+	if (err || (!c->ops.at_once && wait_phase_after(c, PHASE_JOIN) != PHASE_RUN))
 		return NULL;
 	err = c->ops.run(a, c->arg);
 	if (!err && load_phase(c) != PHASE_STOP)
@@ -219,19 +221,6 @@ static void disown_txns(struct ghost_crew *c)
 		ghost_txn_disown(c->agents[i].txn);
 }
 
-static int find_status_words(struct ghost_crew *c)
-{
-	int i, err = 0;
-
-	for (i = 0; i < c->nr_agents && !err; i++) {
-		struct ghost_agent *a = &c->agents[i];
-
-		err = enclave_find_agent(c->enclave, a->cpu, &a->sw_info,
-					 &a->sw);
-	}
-	return err;
-}
-
 /* Since when nobody schedules the tasks: with fallback, the kernel did so far. */
 static int64_t idle_since(struct ghost_crew *c, int64_t offline_ns)
 {
@@ -278,8 +267,6 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	err = wait_joined(c, deadline);
 	if (!err)
 		disown_txns(c);
-	if (!err)
-		err = find_status_words(c);
 	if (!err)
 		err = ghost_sys_set_default_queue(c->enclave->ctl, first->fd);
 	if (!err)

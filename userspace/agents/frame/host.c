@@ -486,7 +486,9 @@ static void wake_all(struct session *s)
 
 static int start(struct session *s)
 {
-	static const struct ghost_crew_ops ops = { .run = park };
+	static const struct ghost_crew_ops ops = {
+		.run = park, .at_once = true,
+	};
 	struct ghost_handoff handoff;
 	int err;
 

@@ -623,9 +623,12 @@ GHOST_API int64_t ghost_agent_commit_time(const struct ghost_agent *agent);
  * struct ghost_crew_ops - a policy
  * @run: body of each agent, called in its own thread when all agents are in
  *	their places; returns 0 after ghost_agent_stopping(), or -errno
+ * @at_once: do not wait for the others, nor for the tasks to be announced: BPF
+ *	programs schedule, and do so as soon as the agent of a CPU is there
  */
 struct ghost_crew_ops {
 	int (*run)(struct ghost_agent *agent, void *arg);
+	bool at_once;
 };
 
 /**
