@@ -89,7 +89,7 @@ for row in "${wanted[@]}"; do
 				kernel/tree" ;;
 	nobtf)
 		"$TOP/scripts/build-kernel.sh" --variant nobtf
-		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhop]*' ;;
+		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhnop]*' ;;
 	lockdep|kasan|kcsan)
 		"$TOP/scripts/build-kernel.sh" --variant "$row"
 		run_row "$row" --cpus 4 --variant "$row"

@@ -6,7 +6,7 @@
 # its process or its programs change under load, and loses no task when it has no
 # room for it. The Makefile makes a program of it for each policy.
 
-planned=41
+planned=42
 . "$(dirname "$0")/tap.inc"
 
 policy=ghost-@POLICY@
@@ -273,6 +273,13 @@ tells()
 		grep '^stats ' "$log" | tail -n 1 | grep -E "$1"
 }
 
+# In no second so far has a message, or a tick, gone to the ring.
+keeps_messages()
+{
+	[ "$(grep -c '^stats ' "$log")" -gt 3 ] &&
+		! grep '^stats ' "$log" | grep -v ' passed/s=0 '
+}
+
 # What it says then is in nobtf.sh
 if [ "$policy" = ghost-prio ] && [ ! -e /sys/kernel/btf/vmlinux ]; then
 	while [ "$tap_n" -lt "$planned" ]; do
@@ -297,6 +304,7 @@ check "every computing task has ended" lines "$tmp/computed" 12
 check "stress-ng with yields and switches ends" \
 	ghostctl run "$enclave" -- stress-ng --quiet --yield 2 \
 	--switch 2 --timeout 4
+check "no message has come to the process" keeps_messages
 : >"$tmp/moved"
 # shellcheck disable=SC2046	# a mask a word
 check "tasks that change their affinity end" \

@@ -412,6 +412,24 @@ TEST_F(msg, select_rq)
 	ASSERT_EQ(0, back_to_sleep(self));
 }
 
+TEST_F(msg, select_rq_of_a_cpu_that_is_offline)
+{
+	struct gt_msg m;
+
+	if (gt_ncpus() < 4)
+		SKIP(return, "4 CPUs are needed");
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	self->p->choice = 3;
+	ASSERT_EQ(0, gt_set_online(3, false));
+	EXPECT_EQ(woken_on(self, &m), m.wakeup.last_ran_cpu);
+	EXPECT_EQ(1, gt_bpf_stat(&self->e, GT_SELECT_RQ, "refused "));
+	ASSERT_EQ(0, back_to_sleep(self));
+	ASSERT_EQ(0, gt_set_online(3, true));
+	EXPECT_EQ(3, woken_on(self, &m));
+	ASSERT_EQ(0, back_to_sleep(self));
+}
+
 /* Where affinity counts there is nothing to choose for who has one CPU. */
 TEST_F(msg, select_rq_of_a_pinned_task)
 {
@@ -468,6 +486,30 @@ TEST_F(msg, select_rq_of_a_fork)
 		EXPECT_EQ(want, gt_cpu_of(self->t.ctl->result));
 	}
 	EXPECT_EQ(1, gt_bpf_stat(&self->e, GT_SELECT_RQ, "refused "));
+}
+
+/* Under the lock of the task, and no other. */
+TEST_F(msg, helpers_in_select_rq)
+{
+	uint32_t barrier = gt_barrier(agents[1].sw);
+	struct gt_msg m;
+	uint64_t mask;
+
+	self->p->select_calls = 1;
+	self->p->choice = -1;
+	ASSERT_EQ(0, gt_bpf_attach(&self->b, &self->e, GT_SELECT_RQ));
+	ASSERT_EQ(0, gt_pin(self->t.pid, 1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	EXPECT_LE(0, woken_on(self, &m));
+	EXPECT_EQ(0, self->p->selects_ret[0]);
+	EXPECT_TRUE(gt_wait_for(gt_barrier(agents[1].sw) != barrier));
+	EXPECT_EQ(0, self->p->selects_ret[1]);
+	EXPECT_LE(gt_npossible(), self->p->selects_ret[2]);
+	memcpy(&mask, self->p->mask, sizeof(mask));
+	EXPECT_EQ(2, mask);
+	EXPECT_EQ(0, self->p->selects_ret[3]);
+	EXPECT_NE('\0', self->p->comm[0]);
+	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_SELECT_RQ, "failed "));
 }
 
 /* What a program writes where it should only read changes nothing. */

@@ -95,6 +95,9 @@ TEST_F(sched, passes)
 	EXPECT_TRUE(gt_wait_for(load32(&self->p->passes[1]) > passes));
 	EXPECT_TRUE(gt_wait_for(self->p->sched[1].agent_on_rq &&
 				!self->p->sched[1].agent_runnable));
+	/* Without being woken it does not run. */
+	EXPECT_EQ(1, self->p->with_agent[1].agent_on_rq);
+	EXPECT_EQ(1, self->p->with_agent[1].agent_runnable);
 	EXPECT_LT(0, gt_bpf_stat(&self->e, GT_SCHED, "runs "));
 	/* Not on CPUs of no enclave. */
 	EXPECT_EQ(0, load32(&self->p->passes[0]));
@@ -177,6 +180,34 @@ TEST_F(sched, run_gtid_after_a_nested_program)
 	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_MSG, "failed "));
 }
 
+/* What another CPU's agent has latched here: a task, or the idle task. */
+TEST_F(sched, next_gtid_of_a_latch)
+{
+	static const struct gt_txn idle = {
+		.gtid = GHOST_IDLE_GTID, .agent_barrier = GT_NOW,
+		.commit_flags = COMMIT_AT_TXN_COMMIT,
+	};
+	struct gt_txn txn = idle;
+	int i;
+
+	if (self->last < 2)
+		SKIP(return, "to latch from afar needs a third CPU");
+	ASSERT_EQ(0, ready(self, &self->t));
+	/* The CPU may not be idle just then. */
+	for (i = 0; i < 20 && self->p->next[1] != self->t.gtid; i++)
+		gt_schedule(&agents[2], 1, &self->t, 0);
+	EXPECT_EQ(self->t.gtid, self->p->next[1]);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	self->p->watched = self->t.pid;
+	for (i = 0; i < 20 && self->p->next[1] != (uint64_t)GHOST_IDLE_GTID; i++) {
+		EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+		txn = idle;
+		gt_commit(&agents[2], 1, &txn);
+		EXPECT_TRUE(gt_stands(&self->t));
+	}
+	EXPECT_EQ((uint64_t)GHOST_IDLE_GTID, self->p->next[1]);
+}
+
 /* It goes on, and next_gtid says so, until must_resched. */
 TEST_F(sched, next_gtid_and_must_resched)
 {
@@ -210,6 +241,7 @@ TEST_F(sched, next_gtid_and_must_resched)
 	EXPECT_TRUE(gt_stands(&self->t));
 
 	/* The same, asked for from afar; a kernel thread is no ghost task. */
+	self->p->watched = self->t.pid;
 	do {
 		ASSERT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
 		ASSERT_TRUE(runs(self->p, &self->e, 1, &self->t));
@@ -220,6 +252,8 @@ TEST_F(sched, next_gtid_and_must_resched)
 	} while (ret == -EPERM && left--);
 	EXPECT_EQ(0, ret);
 	EXPECT_EQ(0, gt_next_type(&self->e.q, self->t.gtid, MSG_TASK_PREEMPT, &m));
+	/* Who is kicked is not next. */
+	EXPECT_LT(0, self->p->not_kept);
 	EXPECT_TRUE(gt_stands(&self->t));
 }
 
@@ -290,6 +324,11 @@ TEST_F(sched, run_gtid_errors)
 	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RUN_GTID, self->t.gtid, barrier, 0));
 	EXPECT_EQ(EINVAL, failed->last.latch_failure.error);
 	EXPECT_EQ(3, load32(&failed->count));
+	/* What the program returns about it is nothing. */
+	failed->drop = 1;
+	EXPECT_EQ(-EINVAL, CALL(1, PROBE_RUN_GTID, self->t.gtid, barrier, 0));
+	EXPECT_EQ(4, load32(&failed->count));
+	EXPECT_EQ(0, gt_bpf_stat(&self->e, GT_MSG, "dropped "));
 	EXPECT_LE(3, gt_bpf_stat(&self->e, GT_SCHED, "failed "));
 	/* Never queued. */
 	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->t.gtid, GT_QUIET_MS,
@@ -366,6 +405,8 @@ TEST_F(sched, run_gtid_without_an_agent)
 		!load32(&c->armed);
 	})));
 	EXPECT_EQ(-EINVAL, c->ret);
+	EXPECT_EQ(EINVAL,
+		  self->p->msg[MSG_TASK_LATCH_FAILURE].last.latch_failure.error);
 	EXPECT_TRUE(gt_stands(&self->t));
 	gt_task_end(&other);
 }
@@ -433,9 +474,33 @@ TEST_F(sched, do_not_preempt)
 {
 	ASSERT_EQ(0, ready(self, &self->t));
 	ASSERT_EQ(0, ready(self, &self->u));
-	/* Something else is latched by the same pass only, so: nothing is. */
+	/* Nothing is latched. */
 	EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, DO_NOT_PREEMPT));
 	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
+/* Something else is, by the same pass: it stays. */
+TEST_F(sched, do_not_preempt_who_is_latched)
+{
+	struct probe_msg *failed = &self->p->msg[MSG_TASK_LATCH_FAILURE];
+	int64_t ret;
+	int i;
+
+	if (!gt_has_btf())
+		SKIP(return, "kfuncs need BTF");
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, ready(self, &self->u));
+	/* Where the first fails, a kernel thread has had its latch. */
+	for (i = 0; i < 100; i++) {
+		ret = CALL(1, PROBE_RUN_GTID_AFTER, self->t.gtid,
+			   barrier_of(&self->e, &self->t), self->u.gtid);
+		if (ret != -ESTALE || failed->last.latch_failure.gtid == self->u.gtid)
+			break;
+	}
+	EXPECT_EQ(-ESTALE, ret);
+	EXPECT_EQ(self->u.gtid, failed->last.latch_failure.gtid);
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+	EXPECT_TRUE(gt_stands(&self->u));
 }
 
 /* A pass that another CPU asks for, while a task runs and the agent does not. */
@@ -475,6 +540,13 @@ TEST_F(sched, run_gtid_of_another_enclave)
 	ASSERT_EQ(0, gt_wake_spinner(&other, &self->u, NULL));
 	EXPECT_EQ(-EPERM, CALL(1, PROBE_RUN_GTID, self->u.gtid,
 			       barrier_of(&other, &self->u), 0));
+	/* It is the enclave of the program that hears of it. */
+	EXPECT_EQ(EPERM,
+		  self->p->msg[MSG_TASK_LATCH_FAILURE].last.latch_failure.error);
+	EXPECT_EQ(self->u.gtid,
+		  self->p->msg[MSG_TASK_LATCH_FAILURE].last.latch_failure.gtid);
+	if (gt_has_btf())
+		EXPECT_EQ(-ENOENT, CALL(1, PROBE_STATUS_WORD, self->u.gtid, 0, 0));
 	EXPECT_TRUE(gt_stands(&self->u));
 	EXPECT_EQ(0, gt_destroy(&other));
 	gt_enclave_close(&other);
@@ -522,6 +594,18 @@ TEST_F(sched, resched_cpu2)
 	EXPECT_EQ(0, CALL(1, PROBE_RESCHED_CPU2, cpu,
 			  RESCHED_ANY_CLASS | WAKE_AGENT, 0));
 	EXPECT_TRUE(gt_wait_for(gt_barrier(agents[cpu].sw) != passes));
+}
+
+TEST_F(sched, cpu_that_is_offline)
+{
+	if (gt_ncpus() < 4)
+		SKIP(return, "4 CPUs are needed");
+	ASSERT_EQ(0, gt_set_online(3, false));
+	EXPECT_EQ(-ERANGE, CALL(1, PROBE_WAKE_AGENT, 3, 0, 0));
+	EXPECT_EQ(-ERANGE, CALL(1, PROBE_RESCHED_CPU2, 3, RESCHED_ANY_CLASS, 0));
+	ASSERT_EQ(0, gt_set_online(3, true));
+	/* It has left the enclave. */
+	EXPECT_EQ(-EXDEV, CALL(1, PROBE_WAKE_AGENT, 3, 0, 0));
 }
 
 TEST_F(sched, get_affinity)

@@ -183,6 +183,17 @@ int gt_cpu_of(pid_t pid)
 	return at ? atoi(at) : -1;
 }
 
+int gt_set_online(int cpu, bool online)
+{
+	char path[64];
+	int ret;
+
+	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
+	/* -EBUSY while another change, of cpusets for one, is going on. */
+	gt_wait_for((ret = gt_write_file(path, online ? "1" : "0")) != -EBUSY);
+	return ret < 0 ? ret : 0;
+}
+
 int gt_policy(pid_t tid)
 {
 	int ret = sched_getscheduler(tid);

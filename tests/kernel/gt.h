@@ -36,6 +36,7 @@ void gt_sleep_ms(int ms);
 int gt_ncpus(void);		/* online CPUs, numbered 0..n-1 */
 int gt_npossible(void);
 int gt_pin(pid_t tid, int cpu);	/* cpu < 0: every CPU */
+int gt_set_online(int cpu, bool online);
 
 int gt_open(const char *path, int flags);
 int gt_open_at(const char *dir, const char *name, int flags);

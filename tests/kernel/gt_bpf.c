@@ -164,12 +164,13 @@ static int map_shared(struct gt_bpf *b)
 	return b->shared ? 0 : ret;
 }
 
+/* With @room, its map "queue" holds so many. */
 static int open_object(struct gt_bpf *b, struct gt_bpf *old, const char *start,
-		       const char *end, const char *name)
+		       const char *end, const char *name, unsigned int room)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 	struct bpf_program *prog;
-	int i, ret;
+	int i, ret = 0;
 
 	memset(b, 0, sizeof(*b));
 	for (i = 0; i < GT_NSLOTS; i++) {
@@ -187,7 +188,11 @@ static int open_object(struct gt_bpf *b, struct gt_bpf *old, const char *start,
 		bpf_program__set_expected_attach_type(prog,
 						      GT_ATTACH(GHOST_VERSION, i));
 	}
-	ret = old ? share_maps(b, old) : 0;
+	if (room)
+		ret = bpf_map__set_max_entries(
+			bpf_object__find_map_by_name(b->obj, "queue"), room);
+	if (!ret && old)
+		ret = share_maps(b, old);
 	if (!ret)
 		ret = bpf_object__load(b->obj);
 	if (!ret)
@@ -215,33 +220,39 @@ int gt_bpf_probe(struct gt_bpf *b)
 {
 	if (!gt_has_btf())
 		return open_object(b, NULL, _binary_probe_abi_bpf_o_start,
-				   _binary_probe_abi_bpf_o_end, "probe");
+				   _binary_probe_abi_bpf_o_end, "probe", 0);
 	return open_object(b, NULL, _binary_probe_bpf_o_start,
-			   _binary_probe_bpf_o_end, "probe");
+			   _binary_probe_bpf_o_end, "probe", 0);
 }
 
 int gt_bpf_fifo(struct gt_bpf *b, struct gt_bpf *old)
 {
 	return open_object(b, old, _binary_fifo_bpf_o_start,
-			   _binary_fifo_bpf_o_end, "fifo");
+			   _binary_fifo_bpf_o_end, "fifo", 0);
+}
+
+int gt_bpf_small_fifo(struct gt_bpf *b, struct gt_bpf *old)
+{
+	return open_object(b, old, _binary_fifo_bpf_o_start,
+			   _binary_fifo_bpf_o_end, "fifo", 4);
 }
 
 int gt_bpf_tree(struct gt_bpf *b, struct gt_bpf *old)
 {
 	return open_object(b, old, _binary_tree_bpf_o_start,
-			   _binary_tree_bpf_o_end, "tree");
+			   _binary_tree_bpf_o_end, "tree", 0);
 }
 
 int gt_bpf_kit(struct gt_bpf *b)
 {
 	return open_object(b, NULL, _binary_kit_bpf_o_start, _binary_kit_bpf_o_end,
-			   "kit");
+			   "kit", 0);
 }
 
 int gt_bpf_hold(struct gt_bpf *b, struct bpf_link **link, int *stay)
 {
 	int ret = open_object(b, NULL, _binary_hold_bpf_o_start,
-			      _binary_hold_bpf_o_end, "hold");
+			      _binary_hold_bpf_o_end, "hold", 0);
 
 	if (ret)
 		return ret;
@@ -261,7 +272,7 @@ long gt_bpf_call(long prog)
 int gt_bpf_replace(struct gt_bpf *b)
 {
 	return open_object(b, NULL, _binary_replace_bpf_o_start,
-			   _binary_replace_bpf_o_end, "replace");
+			   _binary_replace_bpf_o_end, "replace", 0);
 }
 
 int gt_bpf_replacement(const struct gt_bpf *b, const char *name)

@@ -81,6 +81,7 @@ struct gt_bpf {
 /* Load an object of bpf/, with the maps of @old if there is one. */
 int gt_bpf_probe(struct gt_bpf *b);
 int gt_bpf_fifo(struct gt_bpf *b, struct gt_bpf *old);
+int gt_bpf_small_fifo(struct gt_bpf *b, struct gt_bpf *old);	/* room for 4 tasks */
 int gt_bpf_tree(struct gt_bpf *b, struct gt_bpf *old);
 int gt_bpf_kit(struct gt_bpf *b);
 

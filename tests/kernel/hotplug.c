@@ -28,17 +28,6 @@ FIXTURE(hotplug) {
 	char cpus[16];			/* 1 to last */
 };
 
-static int set_online(int cpu, bool online)
-{
-	char path[64];
-	int ret;
-
-	snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%d/online", cpu);
-	/* -EBUSY while another change, of cpusets for one, is going on. */
-	gt_wait_for((ret = gt_write_file(path, online ? "1" : "0")) != -EBUSY);
-	return ret < 0 ? ret : 0;
-}
-
 FIXTURE_SETUP(hotplug)
 {
 	int i;
@@ -57,7 +46,7 @@ FIXTURE_TEARDOWN(hotplug)
 	int i;
 
 	for (i = 1; i <= self->last; i++)
-		set_online(i, true);
+		gt_set_online(i, true);
 	for (i = 1; i <= self->last; i++)
 		gt_agent_stop(&agents[i]);
 	gt_destroy(&self->e);
@@ -158,11 +147,11 @@ TEST_F_TIMEOUT(hotplug, own_cpu_of_the_agent, 100)
 		ASSERT_EQ(0, gt_agent_start(&agents[1], &self->e, 1, -1))
 			TH_LOG("round %d", n);
 		gt_schedule(&agents[1], 1, &self->t[n % TASKS], 0);
-		ASSERT_EQ(0, set_online(1, false)) TH_LOG("round %d", n);
+		ASSERT_EQ(0, gt_set_online(1, false)) TH_LOG("round %d", n);
 		EXPECT_TRUE(was_evicted(&agents[1]));
 		still = stands_still(self->t, NULL);
 		ASSERT_EQ(-1, still) TH_LOG("round %d: task %d", n, still);
-		ASSERT_EQ(0, set_online(1, true));
+		ASSERT_EQ(0, gt_set_online(1, true));
 		ASSERT_EQ(0, gt_set_cpus(&self->e, "1"));
 		gt_queue_consume(&self->e.q);
 	}
@@ -183,11 +172,11 @@ TEST_F_TIMEOUT(hotplug, one_of_two, 100)
 			TH_LOG("round %d", n);
 		gt_schedule(&agents[1], 1, &self->t[n % TASKS], 0);
 		gt_schedule(&agents[1], 2, &self->t[(n + 1) % TASKS], 0);
-		ASSERT_EQ(0, set_online(2, false)) TH_LOG("round %d", n);
+		ASSERT_EQ(0, gt_set_online(2, false)) TH_LOG("round %d", n);
 		EXPECT_TRUE(was_evicted(&agents[2]));
 		still = stands_still(self->t, &agents[1]);
 		ASSERT_EQ(-1, still) TH_LOG("round %d: task %d", n, still);
-		ASSERT_EQ(0, set_online(2, true));
+		ASSERT_EQ(0, gt_set_online(2, true));
 		ASSERT_EQ(0, gt_set_cpus(&self->e, self->cpus));
 		gt_queue_consume(&self->e.q);
 	}
@@ -236,14 +225,14 @@ TEST_F_TIMEOUT(hotplug, under_commits, 100)
 		stop_commits = 0;
 		ASSERT_EQ(0, gt_post(&agents[1], commit_all, self->t));
 		for (cpu = 2; cpu <= self->last; cpu++) {
-			ASSERT_EQ(0, set_online(cpu, false)) TH_LOG("round %d", n);
+			ASSERT_EQ(0, gt_set_online(cpu, false)) TH_LOG("round %d", n);
 			gt_queue_consume(&self->e.q);
 		}
 		__atomic_store_n(&stop_commits, 1, __ATOMIC_RELEASE);
 		ASSERT_EQ(0, gt_finish(&agents[1], NULL));
 		for (cpu = 2; cpu <= self->last; cpu++) {
 			EXPECT_TRUE(was_evicted(&agents[cpu]));
-			ASSERT_EQ(0, set_online(cpu, true));
+			ASSERT_EQ(0, gt_set_online(cpu, true));
 		}
 		ASSERT_EQ(0, gt_set_cpus(&self->e, self->cpus));
 		gt_queue_consume(&self->e.q);
@@ -280,7 +269,7 @@ TEST_F_TIMEOUT(hotplug, against_destroy, 100)
 			gt_file_put(&e, "ctl", "destroy");
 			_exit(0);
 		}
-		ASSERT_EQ(0, set_online(1, false));
+		ASSERT_EQ(0, gt_set_online(1, false));
 		ASSERT_EQ(child, waitpid(child, NULL, 0));
 		/* Evicted in time, the agent's process is spared. */
 		kill(host, SIGKILL);
@@ -290,7 +279,7 @@ TEST_F_TIMEOUT(hotplug, against_destroy, 100)
 		for (i = 0; i < TASKS; i++)
 			ASSERT_TRUE(gt_wait_for(gt_policy(self->t[i].pid) == SCHED_OTHER));
 		ASSERT_EQ(-1, stands_still(self->t, NULL));
-		ASSERT_EQ(0, set_online(1, true));
+		ASSERT_EQ(0, gt_set_online(1, true));
 	}
 }
 
