@@ -170,6 +170,7 @@ static int open_object(struct gt_bpf *b, struct gt_bpf *old, const char *start,
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = name);
 	struct bpf_program *prog;
+	struct bpf_map *queue;
 	int i, ret = 0;
 
 	memset(b, 0, sizeof(*b));
@@ -188,9 +189,10 @@ static int open_object(struct gt_bpf *b, struct gt_bpf *old, const char *start,
 		bpf_program__set_expected_attach_type(prog,
 						      GT_ATTACH(GHOST_VERSION, i));
 	}
-	if (room)
-		ret = bpf_map__set_max_entries(
-			bpf_object__find_map_by_name(b->obj, "queue"), room);
+	if (room) {
+		queue = bpf_object__find_map_by_name(b->obj, "queue");
+		ret = bpf_map__set_max_entries(queue, room);
+	}
 	if (!ret && old)
 		ret = share_maps(b, old);
 	if (!ret)

@@ -535,6 +535,7 @@ void ghost_for_members(struct ghost_enclave *e,
 /**
  * struct ghost_commit - a commit in progress
  * @rq: of the target CPU
+ * @src: where the task was found, or @rq; locked, too
  * @txn: the transaction as it was read, once
  * @enclave: from BPF: the enclave of the program
  * @rendezvous: for the target CPU: 0, or minus the cookie of a sync group
@@ -547,7 +548,7 @@ void ghost_for_members(struct ghost_enclave *e,
  */
 struct ghost_commit {
 	struct rq	*rq;
-	struct rq	*src;		/* where the task was found; locked, too */
+	struct rq	*src;
 	struct ghost_txn txn;
 	struct ghost_enclave *enclave;
 	s64		rendezvous;
