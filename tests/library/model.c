@@ -86,11 +86,13 @@ static void *variable(struct bpf_object *object, const char *section,
 	return NULL;
 }
 
-static int load(struct world *w, const char *start, const char *end)
+/* With @room, the map that toy hands tasks over in holds so many. */
+static int load(struct world *w, const char *start, const char *end, unsigned int room)
 {
 	LIBBPF_OPTS(bpf_object_open_opts, opts, .object_name = "model");
 	struct bpf_program *prog;
 	__u64 *cpus, *slice;
+	struct bpf_map *up;
 	int err;
 
 	w->object = bpf_object__open_mem(start, end - start, &opts);
@@ -106,6 +108,9 @@ static int load(struct world *w, const char *start, const char *end)
 		return -ENOENT;
 	*cpus = (1 << MODEL_CPUS) - 1;
 	*slice = 0;			/* each turn is over at once */
+	up = bpf_object__find_map_by_name(w->object, "to_process");
+	if (up && room)
+		bpf_map__set_max_entries(up, room);
 	err = bpf_object__load(w->object);
 	if (err)
 		return err;
@@ -462,12 +467,12 @@ static void check(struct world *w)
 }
 
 static void run(struct __test_metadata *_metadata, const char *start,
-		const char *end, bool allocates, unsigned int seed)
+		const char *end, unsigned int room, bool allocates, unsigned int seed)
 {
 	struct world w = { .curr = { NOBODY, NOBODY } };
 	int i, cpu;
 
-	ASSERT_EQ(load(&w, start, end), 0);
+	ASSERT_EQ(load(&w, start, end, room), 0);
 	srand(seed);
 	for (i = 0; i < NR_TASKS; i++)
 		appear(&w, i);
@@ -496,6 +501,7 @@ FIXTURE(model) {
 FIXTURE_VARIANT(model) {
 	const char *start;
 	const char *end;
+	unsigned int room;		/* for tasks that are handed over, if not 0 */
 	bool allocates;			/* while it queues a task */
 };
 
@@ -530,6 +536,18 @@ FIXTURE_VARIANT_ADD(model, toy) {
 	.end = _binary_model_toy_bpf_o_end,
 };
 
+/* Queues that are full: what there is no room for waits elsewhere. */
+FIXTURE_VARIANT_ADD(model, eevdf_small) {
+	.start = _binary_model_eevdf_small_bpf_o_start,
+	.end = _binary_model_eevdf_small_bpf_o_end,
+};
+
+FIXTURE_VARIANT_ADD(model, toy_small) {
+	.start = _binary_model_toy_bpf_o_start,
+	.end = _binary_model_toy_bpf_o_end,
+	.room = 1,
+};
+
 FIXTURE_VARIANT_ADD(model, hybrid) {
 	.start = _binary_model_hybrid_bpf_o_start,
 	.end = _binary_model_hybrid_bpf_o_end,
@@ -540,7 +558,7 @@ TEST_F_TIMEOUT(model, no_cpu_idles_while_a_task_waits, TIMEOUT)
 	unsigned int seed;
 
 	for (seed = 1; seed <= SEEDS; seed++)
-		run(_metadata, variant->start, variant->end,
+		run(_metadata, variant->start, variant->end, variant->room,
 		    variant->allocates, seed);
 }
 

@@ -58,6 +58,7 @@ struct model {
 MODEL_OBJECT(biff);
 MODEL_OBJECT(prio);
 MODEL_OBJECT(eevdf_bpf);
+MODEL_OBJECT(eevdf_small);
 MODEL_OBJECT(toy);
 MODEL_OBJECT(hybrid);
 

@@ -7,12 +7,13 @@
  * its vruntime being at or before that time; of those that are, the one with
  * the earliest virtual deadline runs next.
  *
- * What does not fit into the heaps of a run queue waits in a list and gets
- * every other pick.
+ * What does not fit into the heaps of a run queue waits in a list, for all CPUs
+ * if it may run on all, and gets every other pick.
  */
 #include "heap.bpf.h"
 
 #define NICE_0		1024
+#define OVERFLOW	FRAME_CPUS	/* list for all CPUs */
 #define MOVES		4		/* made eligible by one pick */
 #define LOOKS		32		/* at tasks of another CPU, by one pick */
 #define STEALS		4		/* CPUs that one pick looks at */
@@ -269,7 +270,7 @@ static __always_inline __u32 policy_enqueue(__u32 idx, struct frame_task *t, __u
 	if (fair_join(idx, cpu, 1, now))
 		return cpu;
 	bpf_spin_lock(&fifo_lock);
-	fifo_push(cpu, idx + 1);
+	fifo_push(t->everywhere && !t->stuck ? OVERFLOW : cpu, idx + 1);
 	bpf_spin_unlock(&fifo_lock);
 	return cpu;
 }
@@ -307,7 +308,7 @@ static __always_inline __u32 look(struct heap *h, __u32 from, __u32 cpu)
 {
 	__u32 i;
 
-	for (i = 0; i < LOOKS && i < h->length; i++) {
+	for (i = 0; i < LOOKS && i < HEAP_SIZE && i < h->length; i++) {
 		__u32 idx = h->entries[i].idx;
 
 		if (from == cpu || (!task_at(idx)->stuck &&
@@ -389,12 +390,22 @@ __noinline __u32 fair_busiest(__u32 cpu)
 	return s.found;
 }
 
+static __always_inline bool overflows(__u32 cpu)
+{
+	return fifo_list(cpu)->first || fifo_list(OVERFLOW)->first;
+}
+
+/* What there was no room for: that of @cpu alone first. */
 static __always_inline __u32 overflown(__u32 cpu)
 {
 	__u32 node;
 
+	if (!overflows(cpu))
+		return FRAME_NONE;
 	bpf_spin_lock(&fifo_lock);
 	node = fifo_list(cpu)->first;
+	if (!node)
+		node = fifo_list(OVERFLOW)->first;
 	if (node)
 		fifo_remove(node);
 	bpf_spin_unlock(&fifo_lock);
@@ -408,7 +419,7 @@ static __always_inline __u32 policy_pick(__u32 cpu)
 	__u64 *last = &balanced[cpu & (FRAME_CPUS - 1)];
 	__u32 idx, other;
 
-	if (fifo_list(cpu)->first && c->picks & 1) {
+	if (c->picks & 1) {
 		idx = overflown(cpu);
 		if (idx != FRAME_NONE)
 			return idx;
@@ -425,7 +436,7 @@ static __always_inline __u32 policy_pick(__u32 cpu)
 	idx = fair_pick(cpu, cpu);
 	if (idx != FRAME_NONE)
 		return idx;
-	idx = fifo_list(cpu)->first ? overflown(cpu) : FRAME_NONE;
+	idx = overflown(cpu);
 	return idx == FRAME_NONE ? fair_steal(cpu) : idx;
 }
 
@@ -433,7 +444,7 @@ static __always_inline __u32 policy_pick(__u32 cpu)
 
 static __always_inline bool policy_waiting(__u32 cpu, struct frame_cpu *c)
 {
-	if (has_cpu(crowded, cpu) || fifo_list(cpu)->first)
+	if (has_cpu(crowded, cpu) || overflows(cpu))
 		return true;
 	return bpf_ktime_get_ns() - balanced[cpu & (FRAME_CPUS - 1)] >=
 		BALANCE_NS && fair_busiest(cpu) != FRAME_NONE;
@@ -444,6 +455,8 @@ static __always_inline bool policy_surplus(__u32 cpu)
 	struct fair_rq *rq = rq_at(cpu);
 	__u32 next;
 
+	if (fifo_list(OVERFLOW)->first)
+		return true;
 	if (!rq || !has_cpu(crowded, cpu))
 		return false;
 	next = rq->heaps[FAIR_ELIGIBLE].length ? FAIR_ELIGIBLE : FAIR_WAITING;
