@@ -7,10 +7,10 @@
 #include "../frame/fifo.bpf.h"
 
 /* A test makes them smaller. */
-#ifndef HEAP_DEPTH
+#ifndef HEAP_SIZE
+#define HEAP_SIZE	1024	/* a power of two */
 #define HEAP_DEPTH	10
 #endif
-#define HEAP_SIZE	(1 << HEAP_DEPTH)
 #define FAIR_WAITING	0	/* not eligible yet: by vruntime */
 #define FAIR_ELIGIBLE	1	/* by deadline */
 
