@@ -19,25 +19,25 @@ extern void bpf_cpumask_release(struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
 extern struct bpf_cpumask *bpf_cpumask_acquire(struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_clear_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
-extern bool bpf_cpumask_test_cpu(__u32 cpu, const struct cpumask *mask) __ksym;
-extern bool bpf_cpumask_test_and_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
-extern bool bpf_cpumask_test_and_clear_cpu(__u32 cpu,
-					   struct bpf_cpumask *mask) __ksym;
+extern int bpf_cpumask_test_cpu(__u32 cpu, const struct cpumask *mask) __ksym;
+extern int bpf_cpumask_test_and_set_cpu(__u32 cpu, struct bpf_cpumask *mask) __ksym;
+extern int bpf_cpumask_test_and_clear_cpu(__u32 cpu,
+					  struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_setall(struct bpf_cpumask *mask) __ksym;
 extern void bpf_cpumask_clear(struct bpf_cpumask *mask) __ksym;
-extern bool bpf_cpumask_and(struct bpf_cpumask *to, const struct cpumask *a,
-			    const struct cpumask *b) __ksym;
+extern int bpf_cpumask_and(struct bpf_cpumask *to, const struct cpumask *a,
+			   const struct cpumask *b) __ksym;
 extern void bpf_cpumask_or(struct bpf_cpumask *to, const struct cpumask *a,
 			   const struct cpumask *b) __ksym;
 extern void bpf_cpumask_xor(struct bpf_cpumask *to, const struct cpumask *a,
 			    const struct cpumask *b) __ksym;
 extern void bpf_cpumask_copy(struct bpf_cpumask *to, const struct cpumask *from) __ksym;
-extern bool bpf_cpumask_equal(const struct cpumask *a, const struct cpumask *b) __ksym;
-extern bool bpf_cpumask_intersects(const struct cpumask *a,
-				   const struct cpumask *b) __ksym;
-extern bool bpf_cpumask_subset(const struct cpumask *a, const struct cpumask *b) __ksym;
-extern bool bpf_cpumask_empty(const struct cpumask *mask) __ksym;
-extern bool bpf_cpumask_full(const struct cpumask *mask) __ksym;
+extern int bpf_cpumask_equal(const struct cpumask *a, const struct cpumask *b) __ksym;
+extern int bpf_cpumask_intersects(const struct cpumask *a,
+				  const struct cpumask *b) __ksym;
+extern int bpf_cpumask_subset(const struct cpumask *a, const struct cpumask *b) __ksym;
+extern int bpf_cpumask_empty(const struct cpumask *mask) __ksym;
+extern int bpf_cpumask_full(const struct cpumask *mask) __ksym;
 extern __u32 bpf_cpumask_first(const struct cpumask *mask) __ksym;
 extern __u32 bpf_cpumask_first_zero(const struct cpumask *mask) __ksym;
 extern __u32 bpf_cpumask_first_and(const struct cpumask *a,
@@ -64,8 +64,8 @@ extern void *bpf_dynptr_slice(const struct bpf_dynptr *p, __u32 offset, void *bu
 			      __u32 size) __ksym;
 extern int bpf_dynptr_adjust(const struct bpf_dynptr *p, __u32 start,
 			     __u32 end) __ksym;
-extern bool bpf_dynptr_is_null(const struct bpf_dynptr *p) __ksym;
-extern bool bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __ksym;
+extern int bpf_dynptr_is_null(const struct bpf_dynptr *p) __ksym;
+extern int bpf_dynptr_is_rdonly(const struct bpf_dynptr *p) __ksym;
 extern __u32 bpf_dynptr_size(const struct bpf_dynptr *p) __ksym;
 extern int bpf_dynptr_clone(const struct bpf_dynptr *p,
 			    struct bpf_dynptr *clone) __ksym;
@@ -80,6 +80,30 @@ extern int bpf_list_push_front_impl(struct bpf_list_head *head,
 				    __u64 off) __ksym;
 extern struct bpf_list_node *bpf_list_pop_front(struct bpf_list_head *head) __ksym;
 extern struct bpf_list_node *bpf_list_pop_back(struct bpf_list_head *head) __ksym;
+
+/* Of a bool, x86 returns 8 bits, and clang would look at 32: so they are no bool. */
+#define bpf_cpumask_test_cpu(...) \
+	(bpf_cpumask_test_cpu(__VA_ARGS__) & 1)
+#define bpf_cpumask_test_and_set_cpu(...) \
+	(bpf_cpumask_test_and_set_cpu(__VA_ARGS__) & 1)
+#define bpf_cpumask_test_and_clear_cpu(...) \
+	(bpf_cpumask_test_and_clear_cpu(__VA_ARGS__) & 1)
+#define bpf_cpumask_and(...) \
+	(bpf_cpumask_and(__VA_ARGS__) & 1)
+#define bpf_cpumask_equal(...) \
+	(bpf_cpumask_equal(__VA_ARGS__) & 1)
+#define bpf_cpumask_intersects(...) \
+	(bpf_cpumask_intersects(__VA_ARGS__) & 1)
+#define bpf_cpumask_subset(...) \
+	(bpf_cpumask_subset(__VA_ARGS__) & 1)
+#define bpf_cpumask_empty(...) \
+	(bpf_cpumask_empty(__VA_ARGS__) & 1)
+#define bpf_cpumask_full(...) \
+	(bpf_cpumask_full(__VA_ARGS__) & 1)
+#define bpf_dynptr_is_null(...) \
+	(bpf_dynptr_is_null(__VA_ARGS__) & 1)
+#define bpf_dynptr_is_rdonly(...) \
+	(bpf_dynptr_is_rdonly(__VA_ARGS__) & 1)
 
 struct item {
 	struct bpf_list_node node;
