@@ -68,6 +68,8 @@ static void *agent_thread(void *arg)
 	err = join(a, &since);
 	if (!err)
 		err = enclave_find_agent(c->enclave, a->cpu, &a->sw_info, &a->sw);
+	/* What an agent left that did not live to see its answer. */
+	ghost_txn_disown(a->txn);
 
 	pthread_mutex_lock(&c->lock);
 	a->joined = err ? err : 1;
@@ -212,15 +214,6 @@ static int wait_joined(struct ghost_crew *c, int64_t deadline)
 	return err;
 }
 
-/* What agents left that did not live to see their answers. */
-static void disown_txns(struct ghost_crew *c)
-{
-	int i;
-
-	for (i = 0; i < c->nr_agents; i++)
-		ghost_txn_disown(c->agents[i].txn);
-}
-
 /* Since when nobody schedules the tasks: with fallback, the kernel did so far. */
 static int64_t idle_since(struct ghost_crew *c, int64_t offline_ns)
 {
@@ -263,12 +256,12 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	if (err)
 		return err;
 	h->offline_ns = now_ns();
+	/* Before tasks run, and fork, under an agent that begins at once. */
+	err = ghost_sys_set_default_queue(c->enclave->ctl, first->fd);
+	if (err)
+		return err;
 	set_phase(c, PHASE_JOIN);
 	err = wait_joined(c, deadline);
-	if (!err)
-		disown_txns(c);
-	if (!err)
-		err = ghost_sys_set_default_queue(c->enclave->ctl, first->fd);
 	if (!err)
 		err = discover(c->enclave, first, h, idle_since(c, h->offline_ns));
 	if (!err)

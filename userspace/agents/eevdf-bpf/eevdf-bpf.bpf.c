@@ -395,17 +395,18 @@ static __always_inline bool overflows(__u32 cpu)
 	return fifo_list(cpu)->first || fifo_list(OVERFLOW)->first;
 }
 
-/* What there was no room for: that of @cpu alone first. */
+/* What there was no room for: that of @cpu alone and that of all, by turns. */
 static __always_inline __u32 overflown(__u32 cpu)
 {
+	bool all = cpu_at(cpu)->picks & 2;
 	__u32 node;
 
 	if (!overflows(cpu))
 		return FRAME_NONE;
 	bpf_spin_lock(&fifo_lock);
-	node = fifo_list(cpu)->first;
+	node = fifo_list(all ? OVERFLOW : cpu)->first;
 	if (!node)
-		node = fifo_list(OVERFLOW)->first;
+		node = fifo_list(all ? cpu : OVERFLOW)->first;
 	if (node)
 		fifo_remove(node);
 	bpf_spin_unlock(&fifo_lock);

@@ -112,6 +112,22 @@ run_here(struct ghost_bpf_run *r, struct rq *src, struct task_struct *p, u32 run
 	ghost_bpf_count(&r->e->bpf_stats->latched);
 }
 
+/*
+ * Tell that @p could not be latched, unless it sleeps and somebody is about to wake
+ * it up: WAKEUP is news, and might be sent at the same time.
+ */
+static void tell_failure(struct ghost_bpf_run *r, struct rq *src, struct task_struct *p,
+			 int error)
+{
+	if (task_on_rq_migrating(p) || ghost_queued_on(src, p)) {
+		ghost_bpf_latch_failure(r->e, p, error);
+	} else if (raw_spin_trylock(&p->pi_lock)) {
+		if (task_rq(p) == src)
+			ghost_bpf_latch_failure(r->e, p, error);
+		raw_spin_unlock(&p->pi_lock);
+	}
+}
+
 BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 {
 	struct ghost_bpf_run *r = __this_cpu_read(ghost_bpf_running);
@@ -129,7 +145,7 @@ BPF_CALL_3(bpf_ghost_run_gtid, s64, gtid, u32, barrier, s32, run_flags)
 	}
 	ret = check_run(r, src, p, barrier, run_flags);
 	if (ret) {
-		ghost_bpf_latch_failure(r->e, p, -ret);
+		tell_failure(r, src, p, -ret);
 		goto unlock;
 	}
 	run_here(r, src, p, run_flags);

@@ -674,7 +674,11 @@ static inline bool ghost_queued_on(struct rq *rq, struct task_struct *p)
 		return false;
 	/* Pairs with enqueue_task_ghost(): on_rq is set after the CPU. */
 	smp_rmb();
-	return task_rq(p) == rq;
+	if (task_rq(p) != rq)
+		return false;
+	/* Not if it slept again in between: on_rq is set under our lock only. */
+	smp_rmb();
+	return task_on_rq_queued(p);
 }
 
 /* @p loses the CPU by other means: is this the end of a chain? */
