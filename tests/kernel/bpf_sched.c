@@ -427,18 +427,6 @@ TEST_F(sched, run_gtid_of_a_pinned_task)
 	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
 }
 
-static pid_t start_renicing(pid_t pid)
-{
-	pid_t child = fork();
-	int i;
-
-	if (child)
-		return child;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (i = 0;; i = !i)
-		setpriority(PRIO_PROCESS, pid, i);
-}
-
 /*
  * From a latch to the end of the program the messages of the task wait, whether
  * it was queued on this CPU or is fetched from another.

@@ -185,18 +185,6 @@ TEST_F(try_run, takes_no_latch_away)
 	EXPECT_TRUE(gt_stands(&self->u));
 }
 
-static pid_t start_renicing(pid_t pid)
-{
-	pid_t child = fork();
-	int i;
-
-	if (child)
-		return child;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (i = 0; ; i++)
-		setpriority(PRIO_PROCESS, pid, i % 20);
-}
-
 /*
  * Messages of the task wait for the lock on one CPU, under that of its run queue,
  * while another has it and wants the run queue.

@@ -3,6 +3,11 @@
 #ifndef GT_PROBE_H
 #define GT_PROBE_H
 
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include "gt_bpf.h"
 #include "bpf/probe.h"
 
@@ -49,6 +54,19 @@ static inline int64_t run_task(struct probe *p, struct gt_enclave *e, int cpu,
 			break;
 	}
 	return ret;
+}
+
+/* A process that changes the nice value of @pid all the time, until it is killed. */
+static inline pid_t start_renicing(pid_t pid)
+{
+	pid_t child = fork();
+	int i;
+
+	if (child)
+		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (i = 0;; i = !i)
+		setpriority(PRIO_PROCESS, pid, i);
 }
 
 #endif /* GT_PROBE_H */
