@@ -66,10 +66,11 @@ static void *agent_thread(void *arg)
 	if (wait_phase_after(c, PHASE_PREPARE) != PHASE_JOIN)
 		return NULL;
 	err = join(a, &since);
-	if (!err)
+	if (!err) {
+		/* What an agent left that did not live to see its answer. */
+		ghost_txn_disown(a->txn);
 		err = enclave_find_agent(c->enclave, a->cpu, &a->sw_info, &a->sw);
-	/* What an agent left that did not live to see its answer. */
-	ghost_txn_disown(a->txn);
+	}
 
 	pthread_mutex_lock(&c->lock);
 	a->joined = err ? err : 1;

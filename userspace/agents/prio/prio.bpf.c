@@ -179,8 +179,9 @@ __noinline int prio_leave(__u32 idx)
 
 /*
  * The first of a queue, as policy_pick() has it. While it is latched it is in the
- * tree yet: who is still on its way off a CPU stays the first. What cannot be latched under this
- * lock is taken out, and run_gtid() waits for other locks, or tells why not.
+ * tree yet: who is still on its way off a CPU stays the first. What cannot be
+ * latched under this lock is taken out, and run_gtid() waits for other locks, or
+ * tells why not.
  */
 __noinline __u32 prio_pop(__u32 where)
 {
