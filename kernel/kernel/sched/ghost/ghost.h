@@ -497,6 +497,7 @@ const struct bpf_func_proto *
 ghost_bpf_func_proto(enum bpf_func_id id, const struct bpf_prog *prog);
 void bpf_ghost_destroy_enclave(int code, const char *why__str);
 int bpf_ghost_status_word(s64 gtid, struct ghost_status_word *out);
+int bpf_ghost_try_run(s64 gtid, u32 barrier, s32 run_flags);
 
 /* agent.c */
 int ghost_become_agent(struct ghost_enclave *e, int cpu, int qfd);
