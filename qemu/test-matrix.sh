@@ -16,7 +16,8 @@
 #   64cpus           boot, files, layout and commits on each of them
 #   distro           what distributions switch on (the variant distro, whatever
 #                    --variant says): the machine's instruments, CPUs without
-#                    ticks, live patches, memory cgroups, other users' root
+#                    ticks, live patches, memory cgroups, other users' root,
+#                    security modules
 #   nobtf            a kernel without BTF, which is built: policies in BPF, hints,
 #                    observers
 #   lockdep kasan kcsan  all tests, and torture, on kernels that check themselves;
@@ -85,8 +86,8 @@ for row in "${wanted[@]}"; do
 		run_row distro --cpus 4 --variant distro \
 			--append nohz_full=2-3 --append psi=1 \
 			--only "kernel/instr_* kernel/cgroup kernel/coredump \
-				kernel/memory kernel/neighbour kernel/suspend \
-				kernel/tree" ;;
+				kernel/lsm kernel/memory kernel/neighbour \
+				kernel/suspend kernel/tree" ;;
 	nobtf)
 		"$TOP/scripts/build-kernel.sh" --variant nobtf
 		run_row nobtf --cpus 4 --variant nobtf --only '*/[bhnop]*' ;;
