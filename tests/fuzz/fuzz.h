@@ -127,6 +127,7 @@ struct shared {
 	uint64_t seed;
 	uint64_t limit;			/* operations */
 	int ncpus;
+	int try_run;			/* the BTF id of bpf_ghost_try_run(), or an error */
 	uint64_t operations;
 	uint64_t sequences;
 	uint64_t children;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "fuzz.h"
+#include "gt_bpf.h"
 
 #define LINE_MS		10000
 #define HANG_MS		120000
@@ -284,6 +285,7 @@ int main(int argc, char **argv)
 		}
 	}
 	shared->ncpus = gt_ncpus();
+	shared->try_run = gt_kfunc("bpf_ghost_try_run");
 	if (shared->ncpus < 2 || shared->ncpus > 30) {
 		fputs("ghost-fuzz: 2 to 30 CPUs are needed\n", stderr);
 		return 2;

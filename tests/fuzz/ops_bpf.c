@@ -11,7 +11,7 @@ static int32_t number(struct rng *r)
 	return one_in(r, 2) ? (int32_t)below(r, 64) : (int32_t)value(r);
 }
 
-/* Short ones: read and write the context, call a helper. */
+/* Short ones: read and write the context, call a helper or a kfunc. */
 static int write_program(struct rng *r, struct bpf_insn *insns)
 {
 	static const int sizes[] = { BPF_B, BPF_H, BPF_W, BPF_DW };
@@ -40,7 +40,11 @@ static int write_program(struct rng *r, struct bpf_insn *insns)
 			insns[n++] = (struct bpf_insn)I_LOAD(BPF_DW, 1, 6, 8);
 			insns[n++] = (struct bpf_insn)I_MOV(2, number(r));
 			insns[n++] = (struct bpf_insn)I_MOV(3, 0);
-			insns[n++] = (struct bpf_insn)I_CALL(BPF_FUNC_ghost_run_gtid);
+			if (shared->try_run > 0 && one_in(r, 2))
+				insns[n++] = (struct bpf_insn)I_KFUNC(shared->try_run);
+			else
+				insns[n++] = (struct bpf_insn)
+					I_CALL(BPF_FUNC_ghost_run_gtid);
 		}
 	}
 	insns[n++] = (struct bpf_insn)I_MOV(0, one_in(r, 2) ? 0 : number(r));

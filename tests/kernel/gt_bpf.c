@@ -218,6 +218,11 @@ bool gt_has_btf(void)
 	return !access("/sys/kernel/btf/vmlinux", F_OK);
 }
 
+int gt_kfunc(const char *name)
+{
+	return libbpf_find_vmlinux_btf_id(name, BPF_TRACE_FENTRY);
+}
+
 int gt_bpf_probe(struct gt_bpf *b)
 {
 	if (!gt_has_btf())

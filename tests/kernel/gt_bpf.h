@@ -67,6 +67,9 @@ int gt_map_create(unsigned int type, int key, int value, int max, unsigned int f
 /* Without BTF a kernel runs what needs the ABI's types only: no kfuncs. */
 bool gt_has_btf(void);
 
+/* The BTF id of the kernel's function @name, for I_KFUNC(); or an error. */
+int gt_kfunc(const char *name);
+
 struct bpf_link;
 struct bpf_object;
 
