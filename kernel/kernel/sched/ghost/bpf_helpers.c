@@ -106,8 +106,11 @@ run_here(struct ghost_bpf_run *r, struct rq *src, struct task_struct *p, u32 run
 {
 	ghost_take_task(r->rq, src, p);
 	ghost_latch(r->rq, p, run_flags);
-	/* A sync group that failed before is not the business of this task. */
-	if (READ_ONCE(r->rq->ghost.rendezvous) > 0)
+	/*
+	 * A sync group, whether it has failed or its outcome is to come, is not the
+	 * business of this task: tell_outcome() finds the word taken.
+	 */
+	if (READ_ONCE(r->rq->ghost.rendezvous))
 		WRITE_ONCE(r->rq->ghost.rendezvous, 0);
 	ghost_bpf_count(&r->e->bpf_stats->latched);
 }

@@ -325,6 +325,9 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 			return first_class(rq);
 		if (g->agent && keep_prev(rq)) {
 			g->check_preempt = false;
+			/* Somebody wanted the CPU while it waited: it goes on to. */
+			if (READ_ONCE(g->rendezvous))
+				ghost_rendezvous_wait(rq);
 			return first_class(rq);
 		}
 		if ((g->run_flags & RTLA_ON_IDLE) && g->agent &&

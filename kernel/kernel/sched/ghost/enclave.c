@@ -178,9 +178,14 @@ void ghost_enclave_todo(struct ghost_enclave *e, int todo)
 	irq_work_queue(&e->irq_work);
 }
 
+/*
+ * Who asked for it may have put its reference since, and it was the last: all is
+ * done then, and free_work() waits for the irq_work.
+ */
 static void start_work(struct ghost_enclave *e, struct work_struct *work)
 {
-	ghost_enclave_get(e);
+	if (!kref_get_unless_zero(&e->ref))
+		return;
 	if (!queue_work(system_unbound_wq, work))
 		ghost_enclave_put(e);
 }
@@ -342,19 +347,29 @@ unlock:
 	return ret;
 }
 
+static void find_stray(struct task_struct *p, void *arg)
+{
+	struct task_struct **found = arg;
+
+	if (!*found && (READ_ONCE(p->ghost.flags) & GHOST_TF_STRAY) &&
+	    READ_ONCE(p->__state) != TASK_DEAD)
+		*found = get_task_struct(p);
+}
+
 /* Of a living enclave: who can only run in another class, see move_queued(). */
 static struct task_struct *next_to_reap(struct ghost_enclave *e)
 {
 	struct task_struct *p, *found = NULL;
 
+	if (!READ_ONCE(e->dying)) {
+		ghost_for_members(e, find_stray, &found);
+		return found;
+	}
 	raw_spin_lock_irq(&e->lock);
 	list_for_each_entry(p, &e->tasks, ghost.task_node) {
 		if (READ_ONCE(p->__state) == TASK_DEAD)
 			continue;
-		if (!e->dying && !(READ_ONCE(p->ghost.flags) & GHOST_TF_STRAY))
-			continue;
-		found = p;
-		get_task_struct(p);
+		found = get_task_struct(p);
 		break;
 	}
 	raw_spin_unlock_irq(&e->lock);
@@ -452,7 +467,7 @@ static void destroy_work(struct work_struct *work)
 	}
 	reap(e);
 
-	ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+	start_work(e, &e->release_work);
 	if (e->owner)
 		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
 	ghost_fs_remove(e);
@@ -567,15 +582,19 @@ fail:
 	return NULL;
 }
 
+/* Members that are moved before others may have the locks. */
+#define MOVE_BATCH	32
+
 /*
  * Nobody schedules a member on @rq's CPU any more. Who is bound to it by
- * migrate_disable() goes on in the fair class.
+ * migrate_disable() goes on in the fair class. Returns whether there may be more.
  */
-static void move_queued(struct rq *rq, int dst_cpu)
+static bool move_queued(struct rq *rq, int dst_cpu)
 {
 	struct rq *dst = cpu_rq(dst_cpu);
 	struct task_struct *p, *tmp;
 	unsigned long flags;
+	int moved = 0;
 
 	local_irq_save(flags);
 	double_rq_lock(rq, dst);
@@ -586,6 +605,8 @@ static void move_queued(struct rq *rq, int dst_cpu)
 			continue;
 		if (!is_migration_disabled(p)) {
 			ghost_move_task(rq, dst, p);
+			if (++moved == MOVE_BATCH)
+				break;
 		} else if (p->ghost.enclave) {
 			p->ghost.flags |= GHOST_TF_STRAY;
 			ghost_enclave_todo(p->ghost.enclave, GHOST_TODO_REAP);
@@ -593,6 +614,7 @@ static void move_queued(struct rq *rq, int dst_cpu)
 	}
 	double_rq_unlock(rq, dst);
 	local_irq_restore(flags);
+	return moved == MOVE_BATCH;
 }
 
 /*
@@ -621,12 +643,13 @@ void __ghost_cpu_deactivate(int cpu)
 		ghost_agent_evict(agent);
 		put_task_struct(agent);
 	}
+	/* After what unpublish() wants done. */
 	if (e)
-		ghost_enclave_put(e);
+		ghost_enclave_put_locked(e);
 
 	dst = cpumask_any_but(cpu_active_mask, cpu);
-	if (dst < nr_cpu_ids)
-		move_queued(rq, dst);
+	while (dst < nr_cpu_ids && move_queued(rq, dst))
+		cond_resched();
 }
 
 /* A member of old in the fair class that may run on @cpu, and not here. */
@@ -734,8 +757,8 @@ static void rq_irq_work(struct irq_work *work)
 	/* The stopper is disabled on a CPU from which all threads are moved. */
 	if (home && !stop_one_cpu_nowait(cpu_of(rq), send_home, rq, &rq->ghost.stop))
 		rq->ghost.homing = false;
-	if (stray)
-		move_queued(rq, cpumask_any(cpu_active_mask));
+	if (stray && move_queued(rq, cpumask_any(cpu_active_mask)))
+		irq_work_queue(&rq->ghost.work);
 
 	if (victim) {
 		do_send_sig_info(SIGKILL, SEND_SIG_PRIV, victim, PIDTYPE_TGID);

@@ -577,12 +577,24 @@ struct ghost_cpus {
 	unsigned long	few[2][BITS_TO_LONGS(GHOST_FEW_CPUS)];
 };
 
+/* Where a walk over them begins that is to end with @cpu. */
+static inline unsigned int ghost_cpus_after(const struct ghost_cpus *c, int cpu)
+{
+	return min_t(unsigned int, cpu + 1, c->nr);
+}
+
 /*
  * rq->ghost.rendezvous: 0 none; negative, a sync group is being committed, its
  * tasks wait; positive, the cookie of a group that is complete or, with this
  * bit, has failed.
  */
 #define GHOST_RENDEZVOUS_POISON	((s64)BIT_ULL(62))
+
+/* Negative values have the bit set, too. */
+static inline bool ghost_rendezvous_poisoned(s64 value)
+{
+	return value > 0 && (value & GHOST_RENDEZVOUS_POISON);
+}
 
 /* txn.c */
 bool ghost_txn_claim(struct rq *rq, struct ghost_txn *txn);

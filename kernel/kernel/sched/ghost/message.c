@@ -102,8 +102,10 @@ bool ghost_msg_new(struct task_struct *p, bool runnable)
 		.newt.sw_info.index	= p->ghost.sw - p->ghost.region->words,
 	};
 
+	/* A thread that is released is no child any more: nobody keeps its parent. */
 	rcu_read_lock();
-	m.newt.parent_gtid = ghost_gtid(rcu_dereference(p->real_parent));
+	m.newt.parent_gtid = pid_alive(p) ?
+		ghost_gtid(rcu_dereference(p->real_parent)) : 0;
 	rcu_read_unlock();
 	ghost_sw_runtime(p);
 	return send(p, &m, sizeof(m.newt), runnable ?

@@ -25,11 +25,13 @@ static s64 new_cookie(void)
 		(GHOST_RENDEZVOUS_POISON - 1);
 }
 
-/* rq lock held, dropped while it waits; this CPU has just switched. */
+/* rq lock held, dropped while it waits; this CPU has just been through schedule(). */
 static void ghost_rendezvous(struct rq *rq)
 {
 	struct ghost_rq *g = &rq->ghost;
-	s64 value;
+
+	if (!ghost_task(ghost_curr(rq)))
+		return;
 
 	guard(preempt)();
 
@@ -42,9 +44,7 @@ static void ghost_rendezvous(struct rq *rq)
 		raw_spin_rq_lock_irq(rq);
 	}
 
-	value = READ_ONCE(g->rendezvous);
-	if (value > 0 && (value & GHOST_RENDEZVOUS_POISON) &&
-	    ghost_task(ghost_curr(rq))) {
+	if (ghost_rendezvous_poisoned(READ_ONCE(g->rendezvous))) {
 		g->mute_preempt = true;
 		g->kick = true;
 		resched_curr(rq);
@@ -56,10 +56,10 @@ bool ghost_rendezvous_due(struct rq *rq)
 {
 	s64 value = READ_ONCE(rq->ghost.rendezvous);
 
-	return value < 0 || (value & GHOST_RENDEZVOUS_POISON);
+	return value < 0 || ghost_rendezvous_poisoned(value);
 }
 
-/* The CPU switches to a ghost task. rq lock held. */
+/* The CPU switches to a ghost task, or stays with one. rq lock held. */
 void ghost_rendezvous_wait(struct rq *rq)
 {
 	if (ghost_rendezvous_due(rq))
@@ -125,7 +125,8 @@ static bool commit_group(struct ghost_enclave *e, struct ghost_cpus *cpus,
 	bool ok;
 
 	ok = claim_all(e, cpus);
-	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr, this_cpu + 1) {
+	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr,
+			      ghost_cpus_after(cpus, this_cpu)) {
 		struct ghost_commit c = {
 			.rq		= cpu_rq(cpu),
 			.rendezvous	= -cookie,

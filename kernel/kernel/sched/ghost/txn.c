@@ -229,9 +229,11 @@ static void apply(struct ghost_commit *c, struct task_struct *p)
 	struct rq *rq = c->rq;
 
 	if (p && ghost_curr(rq) == p) {
-		if (READ_ONCE(g->rendezvous) & GHOST_RENDEZVOUS_POISON)
+		if (ghost_rendezvous_poisoned(READ_ONCE(g->rendezvous))) {
 			/* Pairs with the acquire of the waiting CPU. */
 			smp_store_release(&g->rendezvous, c->rendezvous);
+			c->waits = true;
+		}
 		c->resched = false;
 		if (g->latched)
 			ghost_unlatch(rq);
@@ -412,7 +414,8 @@ static bool commit_cpus(struct ghost_enclave *e, const struct ghost_cpus *cpus)
 	int cpu, failed = 0;
 	bool block = false;
 
-	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr, this_cpu + 1) {
+	for_each_set_bit_wrap(cpu, cpus->bits, cpus->nr,
+			      ghost_cpus_after(cpus, this_cpu)) {
 		struct ghost_commit c = {
 			.rq	= cpu_rq(cpu),
 			.sync	= true,
