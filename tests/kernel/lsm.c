@@ -131,30 +131,13 @@ TEST_F(lsm, is_not_asked_at_the_end)
 	EXPECT_EQ(SCHED_OTHER, gt_policy(self->t.pid));
 }
 
-struct attempt {
-	struct gt_enclave *e;
-	int denied, allowed;
-};
-
-/* The thread may not become an agent; it can when it may again. */
-static long become(long arg)
-{
-	struct attempt *a = (struct attempt *)arg;
-	int link = deny(gettid());
-
-	if (link < 0)
-		return link;
-	a->denied = gt_file_put(a->e, "ctl", "become agent 1 -1");
-	close(link);
-	return 0;
-}
-
 TEST_F(lsm, becomes_an_agent)
 {
-	struct attempt a = { .e = &self->e };
-
-	EXPECT_EQ(0, become((long)&a));
-	EXPECT_EQ(-EACCES, a.denied);
+	self->link = deny(gettid());
+	ASSERT_LE(0, self->link);
+	EXPECT_EQ(-EACCES, gt_put(self->e.ctl, "become agent 1 -1"));
+	close(self->link);
+	self->link = -1;
 	EXPECT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
 }
 
