@@ -2,15 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compare what scripts/unhurt.sh's guests said, and decide.
 
-usage: unhurt-report.py [--differing] RESULTS
+usage: unhurt-report.py [--differing | --counting] RESULTS
 
---differing only prints the programs that are to be repeated. A difference
-counts when one kernel gave its result again in the repetitions and the other
-never did, in the first run or in the repetitions. A complaint of the kernel
-counts when the kernel without the series never made it. Exits with 1 when
-something counts.
+--differing and --counting only print the programs that are to be repeated. A
+difference counts when one kernel gave its result again in the repetitions and
+the other never did, in the first run or in the repetitions, or when it gave it
+more often in the repetitions than chance explains (Fisher's exact test, 1 %). A
+complaint of the kernel counts when the kernel without the series never made it.
+Exits with 1 when something counts.
 """
 import collections
+import math
 import re
 import sys
 
@@ -65,12 +67,28 @@ def differing(modes, kernel):
             if plain.once(key) != other.once(key)]
 
 
+def chance(some, number, others, other_number):
+    """Of some of number and others of other_number, or of what is further
+    apart, when both come from the same source: Fisher's exact test."""
+    every, total = some + others, number + other_number
+
+    def ways(i):
+        return math.comb(number, i) * math.comb(other_number, every - i)
+
+    return sum(ways(i) for i in range(min(every, number) + 1)
+               if ways(i) <= ways(some)) / math.comb(total, every)
+
+
 def counts(modes, kernel, key):
     """Is the difference one of the kernels?"""
     pair = modes["plain"], modes[kernel]
     for one, other in (pair, reversed(pair)):
         result = one.once(key)
-        if result in one.again(key) and result not in other.again(key):
+        given, other_given = one.again(key), other.again(key)
+        if result in given and result not in other_given:
+            return True
+        if chance(given.count(result), len(given),
+                  other_given.count(result), len(other_given)) < 0.01:
             return True
     return False
 
@@ -152,11 +170,11 @@ def print_failures(modes):
 
 def main():
     args = sys.argv[1:]
-    only_differing = args[0] == "--differing"
     modes = {mode: Results(args[-1], mode) for mode in ["plain"] + KERNELS}
-    if only_differing:
+    if args[0] in ("--differing", "--counting"):
         programs = {key[0] for kernel in KERNELS
-                    for key in differing(modes, kernel)}
+                    for key in differing(modes, kernel)
+                    if args[0] == "--differing" or counts(modes, kernel, key)}
         programs |= {m.complaints[text][0] for m in modes.values()
                      for text in m.complaints.keys() - modes["plain"].complaints.keys()}
         print("\n".join(sorted(programs)))

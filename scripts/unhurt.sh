@@ -7,7 +7,9 @@
 # have to do with scheduling, and stress-ng's class "scheduler", on the kernel
 # without the series, on ours beside an enclave without tasks, and on ours beside
 # an enclave whose tasks never rest, and compares. What differs is repeated five
-# times; scripts/unhurt-report.py decides. Fails when a difference counts.
+# times, what counts then five times more and so on, up to 25 times, since a test
+# may fail now and then; scripts/unhurt-report.py decides. Fails when a difference
+# counts.
 #
 #   --only PATTERN  programs by name, as in 'futex/*'
 #   --from-results  boot nothing: the table of the last run's results
@@ -200,13 +202,18 @@ if [ -z "$from_results" ]; then
 	for mode in plain idle busy; do
 		run "$mode" "$dir/list" "$results/$mode"
 	done
-	report --differing | while read -r name; do
-		for _ in 1 2 3 4 5; do
-			awk -F '|' -v name="$name" '$1 == name' "$dir/list"
+	which=--differing
+	for _ in 1 2 3 4 5; do
+		report $which | while read -r name; do
+			for _ in 1 2 3 4 5; do
+				awk -F '|' -v name="$name" '$1 == name' "$dir/list"
+			done
+		done >"$dir/again"
+		[ -s "$dir/again" ] || break
+		for mode in plain idle busy; do
+			run "$mode" "$dir/again" "$results/$mode-again"
 		done
-	done >"$dir/again"
-	for mode in plain idle busy; do
-		[ ! -s "$dir/again" ] || run "$mode" "$dir/again" "$results/$mode-again"
+		which=--counting
 	done
 fi
 report
