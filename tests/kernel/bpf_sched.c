@@ -725,6 +725,68 @@ TEST_F(sched, sync_commit_of_two)
 	EXPECT_TRUE(runs(self->p, &self->e, 2, &self->u));
 }
 
+/* Of CPU 1 and CPU 2, committed by the agent of CPU 3. */
+struct group {
+	struct gt_txn txn[2];
+	int ret;
+};
+
+static long commit_group(struct gt_agent *a, void *arg)
+{
+	struct group *g = arg;
+	int i;
+
+	for (i = 0; i < 2; i++)
+		gt_txn_fill(a->e, i + 1, &g->txn[i]);
+	g->ret = gt_sync_ioctl(a->e, 6);
+	return 0;
+}
+
+/* What groups left behind at a CPU holds up nothing that a program latches. */
+TEST_F(sched, after_groups_of_agents)
+{
+	struct group g;
+	int i;
+
+	if (self->last < 3)
+		SKIP(return, "a group and its committer need 4 CPUs");
+	ASSERT_EQ(0, ready(self, &self->t));
+	ASSERT_EQ(0, ready(self, &self->u));
+	/* CPU 1 takes its task, and loses it as CPU 2 may not take its own. */
+	for (i = 0; i < 100; i++) {
+		g.txn[0] = (struct gt_txn){
+			.gtid = self->t.gtid,
+			.task_barrier = barrier_of(&self->e, &self->t),
+			.commit_flags = COMMIT_AT_TXN_COMMIT,
+		};
+		g.txn[1] = g.txn[0];
+		g.txn[1].gtid = self->u.gtid;
+		g.txn[1].task_barrier = barrier_of(&self->e, &self->u) + 100;
+		ASSERT_EQ(0, gt_post(&agents[3], commit_group, &g));
+		ASSERT_EQ(0, gt_finish(&agents[3], NULL));
+		ASSERT_EQ(0, g.ret);
+		if (gt_txn_state(&self->e, 1) == GHOST_TXN_COMPLETE)
+			break;
+	}
+	ASSERT_LT(i, 100) TH_LOG("CPU 1 has never been free");
+	EXPECT_TRUE(gt_stands(&self->t));
+	/* CPU 1 is to do what it does already: nothing. */
+	for (i = 0; i < 100; i++) {
+		g.txn[0].gtid = GHOST_IDLE_GTID;
+		g.txn[0].commit_flags |= ALLOW_TASK_ONCPU;
+		g.txn[1].task_barrier = barrier_of(&self->e, &self->u);
+		ASSERT_EQ(0, gt_post(&agents[3], commit_group, &g));
+		ASSERT_EQ(0, gt_finish(&agents[3], NULL));
+		if (g.ret == 1)
+			break;
+	}
+	ASSERT_EQ(1, g.ret)
+		TH_LOG("%s, %s", gt_txn_name(gt_txn_state(&self->e, 1)),
+		       gt_txn_name(gt_txn_state(&self->e, 2)));
+	EXPECT_EQ(0, run_task(self->p, &self->e, 1, &self->t, 0));
+	EXPECT_TRUE(runs(self->p, &self->e, 1, &self->t));
+}
+
 TEST_F(sched, destroy_enclave)
 {
 	struct probe_call *c = &self->p->call[1];
