@@ -108,6 +108,17 @@ static void put_back(void)
 	crowd_end();
 }
 
+/* Why it did not start: an enclave's end may be in the kernel's records. */
+static int cannot_start(int err)
+{
+	char buf[8192];
+
+	fprintf(stderr, "ghost-torture: cannot start: %s\n", strerror(err));
+	if (gt_read_file("/sys/fs/ghost/exits", buf, sizeof(buf)) > 0)
+		fprintf(stderr, "%s", buf);
+	return 1;
+}
+
 static int run(const struct options *o)
 {
 	int64_t begin = gt_now_ms();
@@ -122,10 +133,8 @@ static int run(const struct options *o)
 		ret = watch_start(o->bound);
 	if (!ret)
 		ret = bystander_start();
-	if (ret) {
-		fprintf(stderr, "ghost-torture: cannot start: %s\n", strerror(-ret));
-		return 1;
-	}
+	if (ret)
+		return cannot_start(-ret);
 	crowd_start();
 	walk(o);
 	put_back();

@@ -333,6 +333,9 @@ int __ghost_check_setscheduler(struct task_struct *p, int policy,
 	if (!ghost_policy(p->policy)) {
 		if (!join)
 			return -EBADF;
+		/* No policy is to be asked for the last steps of a zombie. */
+		if (READ_ONCE(p->exit_state))
+			return -ESRCH;
 		return p->flags & PF_KTHREAD ? -EINVAL : 0;
 	}
 	if (ghost_agent(p) && (!reset_on_fork || (join && join->cpu < 0)))
