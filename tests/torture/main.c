@@ -17,7 +17,7 @@ static const char usage[] =
 "A random walk over enclaves, policies, tasks and CPUs; invariants are checked\n"
 "meanwhile, and figures come at the end.\n"
 "  --seconds N     how long to walk (60)\n"
-"  --operations N  end after so many operations of the director, too\n"
+"  --operations N  end when so many operations were carried out, too\n"
 "  --workers N     tasks (4 a CPU, and the bystander's)\n"
 "  --seed N        draw the same again; else a seed is drawn, and printed\n"
 "  --bound MS      longest time in which a task must make progress (120000)\n"
@@ -82,8 +82,8 @@ static void step(void)
 	enclaves_attend();
 	crowd_attend();
 	director_ops++;
-	if (done)
-		gt_sleep_ms(below(&r, 30));
+	director_done += done;
+	gt_sleep_ms(done ? below(&r, 30) : 1);
 }
 
 static void walk(const struct options *o)
@@ -92,7 +92,7 @@ static void walk(const struct options *o)
 
 	watch_tell("walk");
 	while (!load(&shared->failed) && gt_now_ms() < end &&
-	       (!o->operations || director_ops < o->operations))
+	       (!o->operations || director_done < o->operations))
 		step();
 }
 
@@ -142,7 +142,7 @@ static int run(const struct options *o)
 	if (!load(&shared->failed) && !gt_watch_freed(&memory))
 		fail("memory of queues or regions was not freed");
 	gt_watch_end(&memory);
-	report(o->json, (gt_now_ms() - begin) / 1000.0, director_ops);
+	report(o->json, (gt_now_ms() - begin) / 1000.0, director_done);
 	return load(&shared->failed) ? 1 : 0;
 }
 

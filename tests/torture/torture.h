@@ -237,7 +237,8 @@ bool bystander_is(pid_t pid);
 int watch_start(int64_t bound_ms);
 void watch_tell(const char *phase);	/* the line of progress begins so */
 void watch_end(void);
-extern uint64_t director_ops;
+extern uint64_t director_ops;		/* tried */
+extern uint64_t director_done;		/* carried out */
 extern const char *director_op;		/* for complaints */
 
 const char *figure_name(enum figure f);

@@ -14,6 +14,7 @@
 #define HANG_MS		30000		/* to end after a failure */
 
 uint64_t director_ops;
+uint64_t director_done;
 const char *director_op = "start";
 static const char *phase = "start";
 
@@ -94,7 +95,7 @@ static void tell(void)
 
 	printf("%5.0f s  %s, %llu operations, %llu of %llu tasks live, waited %lld ms\n",
 	       (gt_now_ms() - began) / 1000.0, phase,
-	       (unsigned long long)director_ops, (unsigned long long)c.alive,
+	       (unsigned long long)director_done, (unsigned long long)c.alive,
 	       (unsigned long long)c.created, (long long)longest_wait());
 	fflush(stdout);
 }
