@@ -60,7 +60,9 @@ END
 )
 
 # Programs that may take more seconds than 120: a busy guest is slow
-declare -A limits=([cgroup/test_cpu]=480 [sched_ext/init_enable_count]=480)
+declare -A limits=([cgroup/test_cpu]=480 [sched_ext/init_enable_count]=480
+		   [rseq/basic_percpu_ops_test]=480
+		   [rseq/basic_percpu_ops_mm_cid_test]=480)
 
 is_left_out()
 {
