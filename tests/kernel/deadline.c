@@ -305,6 +305,25 @@ TEST_F(hog, is_not_the_fault_of_the_policy)
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
+/* Where it may run is taken; that another CPU idles is no help. */
+TEST_F(hog, of_the_only_cpu_that_a_task_may_use)
+{
+	if (gt_ncpus() < 3)
+		SKIP(return, "two CPUs of the enclave are needed: 3 CPUs");
+	ASSERT_EQ(0, gt_set_cpus(&self->e, "1-2"));
+	ASSERT_EQ(1, gt_file_put(&self->e, "honor_affinity", "1"));
+	ASSERT_EQ(0, gt_pin(self->t.pid, 1));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	gt_sleep_ms(4000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+	/* Now the policy could give it CPU 2, and does not; agents are killed then. */
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	ASSERT_EQ(1, gt_file_put(&self->e, "honor_affinity", "0"));
+	EXPECT_TRUE(gt_gone(&self->e));
+	EXPECT_EQ(SCHED_OTHER, gt_policy(self->t.pid));
+}
+
 /* What the kernel saves for normal threads is not for members. */
 TEST_F(hog, leaves_normal_threads_their_share)
 {

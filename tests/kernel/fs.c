@@ -250,6 +250,23 @@ TEST_F(fs, ctl_commands)
 	EXPECT_EQ(7, h7->id);
 }
 
+/* Of 2 MiB each, which nobody has to have open: not more than threads can need. */
+TEST_F(fs, number_of_regions)
+{
+	char cmd[64];
+	int i, ret;
+
+	for (i = 1; i < 64; i++) {
+		snprintf(cmd, sizeof(cmd), "create sw_region %d 0", i);
+		ret = gt_put(self->e.ctl, cmd);
+		if (ret == -ENOMEM)
+			SKIP(return, "needs 128 MiB");
+		ASSERT_LT(0, ret) TH_LOG("region %d", i);
+	}
+	EXPECT_EQ(-ENOSPC, gt_put(self->e.ctl, "create sw_region 64 0"));
+	EXPECT_EQ(-EEXIST, gt_put(self->e.ctl, "create sw_region 63 0"));
+}
+
 TEST_F(fs, ctl_opened_for_reading)
 {
 	int fd = gt_file(&self->e, "ctl", O_RDONLY);

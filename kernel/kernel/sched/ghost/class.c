@@ -428,7 +428,7 @@ static void start_waiting(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
 
-	p->ghost.excused = e ? READ_ONCE(e->excused) : 0;
+	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->excused) : 0);
 	/* Limits are in ticks at best, and a clock costs as much as all else here. */
 	WRITE_ONCE(p->ghost.last_runnable, jiffies);
 }

@@ -259,12 +259,16 @@ int ghost_fs_add_region(struct ghost_enclave *e, struct ghost_sw_region *r)
 	if (ret)
 		goto unlock;
 
+	ret = -ENOSPC;
+	if (e->nr_regions == GHOST_MAX_REGIONS)
+		goto unlock;
 	ret = -ENOMEM;
 	if (!add_file(e->sw_dir, name, &ghost_region_file, e, r, GHOST_SW_REGION_SIZE))
 		goto unlock;
 	raw_spin_lock_irq(&e->lock);
 	list_add_tail(&r->list, &e->regions);
 	raw_spin_unlock_irq(&e->lock);
+	e->nr_regions++;
 	ret = 0;
 unlock:
 	inode_unlock(dir);

@@ -121,6 +121,8 @@ struct ghost_blame {
 	char	comm[TASK_COMM_LEN];
 };
 
+/* Of an enclave: words for the 4 million threads that there can be. */
+#define GHOST_MAX_REGIONS	64
 #define GHOST_SW_TAKEN_WORDS	BITS_TO_LONGS(GHOST_SW_REGION_CAPACITY)
 
 /**
@@ -205,6 +207,7 @@ struct ghost_queue {
  * @lost: members of which a message found no room
  * @gated: departed tasks whose status word is not freed yet, counted, by gtid
  * @regions: appended to under @lock, never shortened before release
+ * @nr_regions: how many (inode lock of @sw_dir)
  * @queues: those with an open descriptor
  * @default_queue: of new members; not counted, closing the queue clears it
  * @txn_page: one shared page a possible CPU, fixed at creation
@@ -271,6 +274,7 @@ struct ghost_enclave {
 	struct list_head	lost;
 	DECLARE_HASHTABLE(gated, 8);
 	struct list_head	regions;
+	unsigned int		nr_regions;
 	struct list_head	queues;
 	struct ghost_queue	*default_queue;
 	struct page		**txn_page;

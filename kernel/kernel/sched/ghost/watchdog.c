@@ -6,7 +6,9 @@
  * member waits; a work looks at every announced member, wherever it is
  * queued. Time in which a higher class ran on all CPUs of the enclave is not
  * the agent's fault: it is summed in e->excused, and what was added since a
- * task began to wait does not count.
+ * task began to wait does not count. A task that may not use all of them is
+ * waited for in the same way where it may: that is taken from the value of
+ * e->excused that it has kept.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks.
@@ -46,13 +48,14 @@ static bool cpu_taken(struct rq *rq)
 	return !ghost_class(curr) && !is_idle_task(curr);
 }
 
-static bool all_cpus_taken(struct ghost_enclave *e)
+/* Those of the enclave that are in @mask; false if there is none. */
+static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 {
 	bool any = false, taken = true;
 	int cpu;
 
 	rcu_read_lock();
-	for_each_cpu(cpu, e->cpus) {
+	for_each_cpu_and(cpu, e->cpus, mask) {
 		any = true;
 		if (!cpu_taken(cpu_rq(cpu)))
 			taken = false;
@@ -77,23 +80,38 @@ void ghost_watchdog_look(struct ghost_enclave *e)
 /**
  * struct longest - the member that has waited the longest
  * @now: jiffies at which the look began
+ * @unexcused: jiffies since the last look, if not all CPUs are taken
  * @wait: how long, jiffies
  * @who: which one
  */
 struct longest {
 	unsigned long		now;
+	unsigned long		unexcused;
 	unsigned long		wait;
 	struct ghost_blame	who;
 };
 
+/* Is there a CPU of the enclave that the policy may not give to @p? */
+static bool restricted(struct ghost_enclave *e, struct task_struct *p)
+{
+	return READ_ONCE(e->honor_affinity) || is_migration_disabled(p);
+}
+
 static void look_at(struct task_struct *p, void *arg)
 {
 	unsigned long since = READ_ONCE(p->ghost.last_runnable);
+	unsigned long excused = READ_ONCE(p->ghost.excused);
+	struct ghost_enclave *e = p->ghost.enclave;
 	struct longest *l = arg;
 
 	if (!since)
 		return;
-	since += p->ghost.enclave->excused - READ_ONCE(p->ghost.excused);
+	/* If it has begun another wait by now, that is excused in part at most. */
+	if (l->unexcused && restricted(e, p) &&
+	    cpus_taken(e, READ_ONCE(p->cpus_ptr)) &&
+	    try_cmpxchg_relaxed(&p->ghost.excused, &excused, excused - l->unexcused))
+		excused -= l->unexcused;
+	since += e->excused - excused;
 	if (time_after(l->now, since + l->wait)) {
 		l->wait = l->now - since;
 		l->who.pid = task_pid_nr(p);
@@ -111,8 +129,10 @@ void ghost_watchdog_fn(struct work_struct *work)
 
 	if (READ_ONCE(e->dying))
 		return;
-	if (all_cpus_taken(e))
+	if (cpus_taken(e, cpu_possible_mask))
 		WRITE_ONCE(e->excused, e->excused + l.now - e->sampled);
+	else
+		l.unexcused = l.now - e->sampled;
 	e->sampled = l.now;
 
 	/* An agent that sleeps is frozen without a word. */
