@@ -172,6 +172,8 @@ TEST_F(exits, stall_names_the_task)
 	EXPECT_SAYS("destroyed by ghost_stall_max_ms, ");
 	snprintf(line, sizeof(line), "task %d (exits) waited for ", self->t.pid);
 	EXPECT_SAYS(line);
+	EXPECT_SAYS(" ms on cpu ");
+	EXPECT_SAYS("\nno agent was able to run\n");
 }
 
 TEST_F(exits, timeout_names_the_task)
@@ -189,6 +191,8 @@ TEST_F(exits, timeout_names_the_task)
 	EXPECT_SAYS("destroyed by runnable_timeout, ");
 	snprintf(line, sizeof(line), "task %d (exits) waited for ", self->t.pid);
 	EXPECT_SAYS(line);
+	EXPECT_SAYS(" ms on cpu ");
+	EXPECT_STRNE("", missing(self->e.id, "\nno agent was able to run\n"));
 	ms = strstr(text, line);
 	if (ms)
 		EXPECT_LE(500, atoi(ms + strlen(line)));

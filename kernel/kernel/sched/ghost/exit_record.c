@@ -79,6 +79,9 @@ void ghost_exit_blame(struct ghost_enclave *e, enum ghost_exit reason,
 		e->reason = reason;
 		if (who)
 			e->blame = *who;
+		e->blame.no_agent = (reason == GHOST_EXIT_TIMEOUT ||
+				     reason == GHOST_EXIT_STALL) &&
+			!ghost_has_able_agent(e);
 	}
 	raw_spin_unlock_irqrestore(&e->lock, flags);
 }
@@ -217,6 +220,8 @@ static void show_blame(struct seq_buf *s, const struct ghost_enclave *e)
 		       "agent %d (%s) kept others waiting for %llu ms on cpu %d\n" :
 		       "task %d (%s) waited for %llu ms on cpu %d\n",
 		       b->pid, b->comm, b->waited_ms, b->cpu);
+	if (b->no_agent)
+		seq_buf_puts(s, "no agent was able to run\n");
 }
 
 /* Any context but under a rq or enclave lock. */

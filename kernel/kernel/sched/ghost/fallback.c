@@ -41,7 +41,8 @@ static bool stopped(struct task_struct *p)
 	return ends(p) || data_race(cgroup_task_frozen(p));
 }
 
-static bool has_able_agent(struct ghost_enclave *e)
+/* Has it an agent that is not stopped, frozen or at its end? e->lock held. */
+bool ghost_has_able_agent(struct ghost_enclave *e)
 {
 	struct task_struct *agent;
 	int cpu;
@@ -131,7 +132,7 @@ static void update(void *arg)
 	mutex_lock(&e->sweep_lock);
 	raw_spin_lock_irq(&e->lock);
 	lend = !e->dying && (READ_ONCE(suspending) ||
-			     (READ_ONCE(e->fallback) && !has_able_agent(e)));
+			     (READ_ONCE(e->fallback) && !ghost_has_able_agent(e)));
 	/* The reaper takes lent members as they are. */
 	sweep = !e->dying && (lend || e->lent);
 	WRITE_ONCE(e->lent, lend);

@@ -112,12 +112,14 @@ struct ghost_bpf_exit {
  * @pid: its id, 0 is nobody
  * @cpu: where it waited, or let others wait
  * @waited_ms: for how long
+ * @no_agent: a task waited, and none could have run
  * @comm: its name
  */
 struct ghost_blame {
 	pid_t	pid;
 	int	cpu;
 	u64	waited_ms;
+	bool	no_agent;
 	char	comm[TASK_COMM_LEN];
 };
 
@@ -382,6 +384,7 @@ void ghost_dump(struct ghost_enclave *e);
 
 /* fallback.c */
 void ghost_fallback_update(struct ghost_enclave *e);
+bool ghost_has_able_agent(struct ghost_enclave *e);
 void ghost_fallback_agent(struct task_struct *agent, bool wakes);
 void ghost_fallback_agent_left(struct ghost_enclave *e);
 void __ghost_fallback_arrived(struct task_struct *p);
