@@ -241,6 +241,53 @@ TEST_F_TIMEOUT(hotplug, under_commits, 100)
 	EXPECT_EQ(0, self->e.q.gaps);
 }
 
+/* Who schedules for all loses its CPU in the middle; another one goes on. */
+TEST_F_TIMEOUT(hotplug, cpu_of_the_global_agent, 100)
+{
+	int n, still;
+
+	if (!can_hotplug() || self->last < 2)
+		SKIP(return, "needs 3 CPUs and CPU hotplug");
+	ASSERT_EQ(0, gt_agent_start(&agents[2], &self->e, 2, -1));
+	ASSERT_EQ(0, start_load(&self->e, self->t));
+	for (n = 0; n < ROUNDS; n++) {
+		ASSERT_EQ(0, gt_agent_start(&agents[1], &self->e, 1, -1))
+			TH_LOG("round %d", n);
+		stop_commits = 0;
+		ASSERT_EQ(0, gt_post(&agents[1], commit_all, self->t));
+		gt_sleep_ms(n);
+		ASSERT_EQ(0, gt_set_online(1, false)) TH_LOG("round %d", n);
+		__atomic_store_n(&stop_commits, 1, __ATOMIC_RELEASE);
+		EXPECT_TRUE(was_evicted(&agents[1]));
+		still = stands_still(self->t, &agents[2]);
+		ASSERT_EQ(-1, still) TH_LOG("round %d: task %d", n, still);
+		ASSERT_EQ(0, gt_set_online(1, true));
+		ASSERT_EQ(0, gt_set_cpus(&self->e, self->cpus));
+		gt_queue_consume(&self->e.q);
+	}
+	EXPECT_EQ(0, self->e.q.gaps);
+}
+
+/* No CPU is left, and nobody gives it another: the limit ends that. */
+TEST_F(hotplug, last_cpu)
+{
+	int i;
+
+	if (!can_hotplug())
+		SKIP(return, "needs CPU hotplug");
+	ASSERT_EQ(0, gt_set_cpus(&self->e, "1"));
+	ASSERT_EQ(0, gt_agent_start(&agents[1], &self->e, 1, -1));
+	ASSERT_EQ(0, start_load(&self->e, self->t));
+	ASSERT_EQ(0, gt_set_online(1, false));
+	EXPECT_TRUE(was_evicted(&agents[1]));
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t[0].pid));
+	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
+	EXPECT_TRUE(gt_gone(&self->e));
+	for (i = 0; i < TASKS; i++)
+		EXPECT_TRUE(gt_wait_for(gt_policy(self->t[i].pid) == SCHED_OTHER));
+	EXPECT_EQ(-1, stands_still(self->t, NULL));
+}
+
 /* The enclave is destroyed while its CPU goes. */
 TEST_F_TIMEOUT(hotplug, against_destroy, 100)
 {
