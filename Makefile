@@ -62,14 +62,14 @@ test-matrix: initramfs
 torture: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append 'psi=0 preempt=full' \
 		--timeout $(if $(MINUTES),$$(($(MINUTES) * 60 + 600)),$(TORTURE_LIMIT)) \
-		--name torture -- ghost-torture \
+		--name torture -- /usr/lib/ghost/leaks ghost-torture \
 		--seconds $(if $(MINUTES),$$(($(MINUTES) * 60)),$(TORTURE_SECONDS)) \
 		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)
 
 fuzz: initramfs
 	@qemu/run.sh --cpus $(CPUS) $(RUN_ARGS) --append loglevel=4 --append 'psi=0 preempt=full' \
-		--timeout 86400 --name fuzz -- ghost-fuzz \
+		--timeout 86400 --name fuzz -- /usr/lib/ghost/leaks ghost-fuzz \
 		$(if $(OPERATIONS),--operations $(OPERATIONS)) \
 		$(if $(MINUTES),--seconds $$(($(MINUTES) * 60))) \
 		$(if $(SEED),--seed $(SEED)) $(ARGS)

@@ -33,7 +33,7 @@ guest_file "$root" "$busybox" /bin/busybox
 done
 
 guest_file "$root" "$TOP/qemu/init" /init
-for script in run-tests limited demo bench unhurt; do
+for script in run-tests limited leaks demo bench unhurt; do
 	guest_file "$root" "$TOP/qemu/guest-$script.sh" "/usr/lib/ghost/$script"
 done
 grep -v '^#' "$TOP/qemu/kernel-complaints" >"$root/usr/lib/ghost/complaints"
