@@ -61,7 +61,8 @@ torture()
 
 	"$TOP/qemu/run.sh" --variant "$1" --cpus 4 --timeout 14400 \
 		--append 'loglevel=4 psi=0 preempt=full' --name "torture-$1" -- \
-		/usr/lib/ghost/leaks ghost-torture --seconds 14400 --operations 2000 >"$log" 2>&1 || status=1
+		/usr/lib/ghost/leaks ghost-torture --seconds 14400 --operations 2000 \
+		>"$log" 2>&1 || status=1
 	line=$(grep -E '^[0-9]+ operations in' "$log") || line="torture failed, see $log"
 	results+=("$(printf '%-10s %-44s %5d s' "$1" "${line%%;*}" $((SECONDS - start)))")
 }

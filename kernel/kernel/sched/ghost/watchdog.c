@@ -57,8 +57,9 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 	rcu_read_lock();
 	for_each_cpu_and(cpu, e->cpus, mask) {
 		any = true;
-		if (!cpu_taken(cpu_rq(cpu)))
-			taken = false;
+		taken = cpu_taken(cpu_rq(cpu));
+		if (!taken)
+			break;
 	}
 	rcu_read_unlock();
 	return any && taken;
