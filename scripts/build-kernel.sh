@@ -6,9 +6,8 @@
 # Fetches and prepares the source in build/linux and builds it in
 # build/kernel-VARIANT, from qemu/config/base.config and VARIANT.config. The
 # variant plain is the kernel without the series, from build/linux-plain. A
-# second run builds only what changed. Modules are built if VARIANT.config asks
-# for one, tests/modules among them. The whole log goes to
-# build/logs/kernel-VARIANT.log.
+# second run builds only what changed. Modules are built, too, tests/modules
+# among them. The whole log goes to build/logs/kernel-VARIANT.log.
 
 . "$(dirname "$0")/common.sh"
 
@@ -124,11 +123,9 @@ rm -f "$steps.new"
 start=$SECONDS
 build()
 {
-	make "${make_args[@]}" bzImage || return
-	grep -q '=m$' "${fragments[@]}" || return 0
 	# A module is built where its source is
-	mkdir -p "$out/modules" && cp -pu "$TOP"/tests/modules/* "$out/modules" &&
-		make "${make_args[@]}" modules &&
+	make "${make_args[@]}" bzImage modules &&
+		mkdir -p "$out/modules" && cp -pu "$TOP"/tests/modules/* "$out/modules" &&
 		make "${make_args[@]}" "M=$out/modules" modules
 }
 

@@ -31,7 +31,7 @@ FIXTURE(policy) {
 	struct fifo *f;
 	uint32_t *rounds;		/* of each task, shared */
 	pid_t pid[NTASKS];
-	uint64_t full;			/* of f->full, what was made good */
+	pid_t keeper;
 	int first, last;		/* CPUs */
 };
 
@@ -68,6 +68,34 @@ static int stop_agents(FIXTURE_DATA(policy) *self)
 	return ret;
 }
 
+/*
+ * Has announced again what the program had no room for, in a process of its own that
+ * waits for nobody: who else would fork or wait may need a lock that just such a task
+ * has.
+ */
+static pid_t start_keeper(FIXTURE_DATA(policy) *self)
+{
+	uint64_t full, good = 0;
+	pid_t pid;
+
+	pid = fork();
+	if (pid)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	mlockall(MCL_CURRENT);
+	/* A link ends with its last descriptor. */
+	close(self->b.link[GT_SCHED]);
+	close(self->b.link[GT_MSG]);
+	for (;;) {
+		full = __atomic_load_n(&self->f->full, __ATOMIC_RELAXED);
+		if (full != good) {
+			good = full;
+			gt_put(self->e.ctl, "discover tasks");
+		}
+		gt_sleep_ms(10);
+	}
+}
+
 /* An enclave with the policy that @load loads. */
 static int set_up(FIXTURE_DATA(policy) *self,
 		  int (*load)(struct gt_bpf *b, struct gt_bpf *old),
@@ -92,13 +120,23 @@ static int set_up(FIXTURE_DATA(policy) *self,
 	ret = start_agents(self);
 	if (!ret)
 		ret = gt_file_put(&self->e, "deliver_ticks", "1");
-	return ret < 0 ? ret : attach(self);
+	if (ret >= 0)
+		ret = attach(self);
+	if (ret)
+		return ret;
+	self->keeper = start_keeper(self);
+	return self->keeper < 0 ? -errno : 0;
 }
 
 static void tear_down(FIXTURE_DATA(policy) *self)
 {
 	int i;
 
+	if (self->keeper > 0) {
+		kill(self->keeper, SIGKILL);
+		waitpid(self->keeper, NULL, 0);
+	}
+	gt_set_online(self->last, true);
 	stop_agents(self);
 	gt_destroy(&self->e);
 	for (i = 0; i < NTASKS; i++)
@@ -123,8 +161,14 @@ FIXTURE_SETUP(policy)
 		TH_LOG("enclave: %s", self->e.step);
 }
 
+/* Why the enclave is gone, if it is, the kernel keeps. */
 FIXTURE_TEARDOWN(policy)
 {
+	static char exits[65536];
+
+	if (!__test_passed(_metadata) &&
+	    gt_read_file(GT_ROOT "/exits", exits, sizeof(exits)) > 0)
+		TH_LOG("%s", exits);
 	tear_down(self);
 }
 
@@ -186,18 +230,6 @@ static int start(FIXTURE_DATA(policy) *self, int n)
 	return 0;
 }
 
-/* What the program had no room for: have it announced again. */
-static void make_good(FIXTURE_DATA(policy) *self)
-{
-	uint64_t full = __atomic_load_n(&self->f->full, __ATOMIC_RELAXED);
-
-	if (full == self->full)
-		return;
-	self->full = full;
-	gt_queue_consume(&self->e.q);
-	gt_put(self->e.ctl, "discover tasks");
-}
-
 /* All end well within @ms; returns how many do not. */
 static int finish(FIXTURE_DATA(policy) *self, int ms)
 {
@@ -206,7 +238,6 @@ static int finish(FIXTURE_DATA(policy) *self, int ms)
 
 	while (left && gt_now_ms() < end) {
 		gt_sleep_ms(10);
-		make_good(self);
 		for (i = 0; i < NTASKS; i++) {
 			if (self->pid[i] <= 0 ||
 			    waitpid(self->pid[i], &status, WNOHANG) != self->pid[i])
@@ -233,7 +264,7 @@ static uint64_t progress(FIXTURE_DATA(policy) *self)
 
 static bool gets_on(FIXTURE_DATA(policy) *self, uint64_t before)
 {
-	return gt_wait_for((make_good(self), progress(self) > before));
+	return gt_wait_for(progress(self) > before);
 }
 
 static void say(struct __test_metadata *_metadata, FIXTURE_DATA(policy) *self)
@@ -336,10 +367,11 @@ static void end_hosts(FIXTURE_DATA(policy) *self, pid_t *host)
 {
 	int cpu;
 
-	for (cpu = self->first; cpu <= self->last; cpu++) {
+	/* Together: while one is left that is able to, nobody is lent. */
+	for (cpu = self->first; cpu <= self->last; cpu++)
 		kill(host[cpu], SIGKILL);
+	for (cpu = self->first; cpu <= self->last; cpu++)
 		waitpid(host[cpu], NULL, 0);
-	}
 }
 
 /* The enclave goes in the middle: all go on under the fair class. */
@@ -375,6 +407,33 @@ TEST_F_TIMEOUT(policy, death_of_the_agents, 120)
 	}
 	EXPECT_EQ(0, finish(self, END_MS));
 	end_hosts(self, host);
+	say(_metadata, self);
+}
+
+/* Of a CPU that goes its agent goes, too; the programs go on on the others. */
+TEST_F_TIMEOUT(policy, cpus_go_and_come, 120)
+{
+	int cpu = self->last, i;
+	uint64_t before;
+	char cpus[16];
+
+	if (self->last == self->first)
+		SKIP(return, "two CPUs of the enclave are needed: 3 CPUs");
+	snprintf(cpus, sizeof(cpus), "%d-%d", self->first, self->last);
+	ASSERT_EQ(0, start(self, ROUNDS));
+	for (i = 0; i < 8; i++) {
+		if (gt_set_online(cpu, false))
+			SKIP(return, "needs CPU hotplug");
+		before = progress(self);
+		EXPECT_TRUE(before == NTASKS * ROUNDS || gets_on(self, before))
+			TH_LOG("round %d", i);
+		EXPECT_NE(0, gt_agent_stop(&agents[cpu])) TH_LOG("still an agent");
+		ASSERT_EQ(0, gt_set_online(cpu, true));
+		ASSERT_EQ(0, gt_set_cpus(&self->e, cpus));
+		ASSERT_EQ(0, gt_agent_start(&agents[cpu], &self->e, cpu, -1));
+	}
+	EXPECT_EQ(0, finish(self, END_MS));
+	EXPECT_EQ(NTASKS * ROUNDS, progress(self));
 	say(_metadata, self);
 }
 

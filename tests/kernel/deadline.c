@@ -6,6 +6,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -233,6 +234,63 @@ TEST_F(deadline, refused_it_stays_a_member)
 	EXPECT_EQ(-ETIMEDOUT, gt_next(&self->e.q, self->t.gtid, GT_QUIET_MS, NULL));
 	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
+}
+
+static long lock_pi(long lock)
+{
+	return syscall(SYS_futex, lock, FUTEX_LOCK_PI, 0, NULL, NULL, 0) ?
+		-errno : 0;
+}
+
+static long unlock_pi(long lock)
+{
+	return syscall(SYS_futex, lock, FUTEX_UNLOCK_PI, 0, NULL, NULL, 0) ?
+		-errno : 0;
+}
+
+/* Of the run queue it has priority -1, by whoever boosts it. */
+static bool has_deadline(pid_t pid)
+{
+	char path[64], buf[512], *at;
+	int priority = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0 || !(at = strrchr(buf, ')')))
+		return false;
+	/* Field 18, and the state is the third. */
+	sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %d",
+	       &priority);
+	return priority == -101;
+}
+
+/* It is not a deadline thread, though it runs as one; nor is it kept back. */
+TEST_F(deadline, waiter_for_a_member_at_the_end)
+{
+	struct gt_task behind = { 0 };
+	/* A word that they have in common and nobody uses. */
+	uint32_t *lock = (void *)self->t.ctl + 2048;
+
+	ASSERT_EQ(0, gt_task_start(&behind));
+	self->host = gt_policy_start(&self->e, 1);
+	ASSERT_LT(0, self->host);
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	ASSERT_EQ(0, gt_join(&self->e, behind.pid));
+	gt_tell_call(&self->t, lock_pi, (long)lock);
+	ASSERT_TRUE(gt_wait_for(self->t.ctl->done == self->t.ctl->seq));
+	ASSERT_EQ(0, self->t.ctl->result);
+	ASSERT_EQ(0, set_deadline(self->other.pid, 30, 100));
+	gt_tell_call(&self->other, lock_pi, (long)lock);
+	ASSERT_TRUE(gt_wait_for(has_deadline(self->t.pid)));
+
+	EXPECT_EQ(0, gt_destroy(&self->e));
+	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
+	EXPECT_TRUE(gt_wait_for(gt_policy(behind.pid) == SCHED_OTHER));
+	EXPECT_TRUE(has_deadline(self->t.pid));
+	gt_tell_call(&self->t, unlock_pi, (long)lock);
+	EXPECT_TRUE(gt_wait_for(self->other.ctl->done == self->other.ctl->seq));
+	EXPECT_EQ(0, self->other.ctl->result);
+	EXPECT_TRUE(gt_wait_for(!has_deadline(self->t.pid)));
+	gt_task_end(&behind);
 }
 
 /* An agent has its rank already. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -22,6 +23,7 @@
 
 #define STALL_MAX	"/proc/sys/kernel/ghost_stall_max_ms"
 #define CGROUP		"/sys/fs/cgroup/ghost_fallback"
+#define FREEZER		"/tmp/ghost-freezer"	/* of cgroup 1 */
 #define ROUNDS		20
 
 static struct gt_agent agent;
@@ -51,6 +53,9 @@ FIXTURE_TEARDOWN(fallback)
 		waitpid(self->host, NULL, 0);
 	}
 	rmdir(CGROUP);
+	gt_write_file(FREEZER "/a/freezer.state", "THAWED");
+	gt_wait_for(!rmdir(FREEZER "/a") || errno == ENOENT);
+	umount2(FREEZER, MNT_DETACH);
 	gt_task_end(&self->t);
 	gt_enclave_close(&self->e);
 }
@@ -282,6 +287,37 @@ TEST_F(fallback, frozen_agent)
 	EXPECT_NEXT(MSG_TASK_BLOCKED);
 	EXPECT_TRUE(gt_spins(&self->t));
 	ASSERT_EQ(1, gt_write_file(CGROUP "/cgroup.freeze", "0"));
+	EXPECT_NEXT(MSG_TASK_WAKEUP);
+	EXPECT_TRUE(gt_stands(&self->t));
+}
+
+/*
+ * The freezer of version 1 leaves who sleeps where it is: nobody runs who could say
+ * so, and the watchdog finds it.
+ */
+TEST_F(fallback, frozen_agent_that_sleeps)
+{
+	char pid[16], state[32] = "";
+
+	mkdir(FREEZER, 0755);
+	if (mount("ghost-freezer", FREEZER, "cgroup", 0, "freezer"))
+		SKIP(return, "needs the freezer of cgroup 1");
+	mkdir(FREEZER "/a", 0755);
+	self->host = gt_host_start(&self->e, 1, NULL, NULL);
+	ASSERT_LT(0, self->host);
+	snprintf(pid, sizeof(pid), "%d", self->host);
+	ASSERT_LT(0, gt_write_file(FREEZER "/a/cgroup.procs", pid));
+	ASSERT_EQ(0, join_asleep(self));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(6, gt_write_file(FREEZER "/a/freezer.state", "FROZEN"));
+	EXPECT_TRUE(gt_wait_for((gt_read_file(FREEZER "/a/freezer.state", state,
+					      sizeof(state)),
+				 !strcmp(state, "FROZEN\n"))))
+		TH_LOG("%s", state);
+	EXPECT_NEXT(MSG_TASK_BLOCKED);
+	EXPECT_TRUE(gt_spins(&self->t));
+	ASSERT_EQ(6, gt_write_file(FREEZER "/a/freezer.state", "THAWED"));
 	EXPECT_NEXT(MSG_TASK_WAKEUP);
 	EXPECT_TRUE(gt_stands(&self->t));
 }

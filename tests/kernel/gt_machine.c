@@ -59,7 +59,7 @@ bool gt_has_module(const char *name)
 	return !access(path, R_OK);
 }
 
-int gt_insmod(const char *name)
+int gt_insmod(const char *name, const char *args)
 {
 	char path[128];
 	int fd, ret;
@@ -68,7 +68,7 @@ int gt_insmod(const char *name)
 	fd = gt_open(path, O_RDONLY);
 	if (fd < 0)
 		return fd;
-	ret = syscall(SYS_finit_module, fd, "", 0) ? -errno : 0;
+	ret = syscall(SYS_finit_module, fd, args, 0) ? -errno : 0;
 	close(fd);
 	return ret;
 }

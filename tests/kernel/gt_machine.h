@@ -43,7 +43,7 @@ bool gt_ended(pid_t pid, int *result);
 
 /* Modules that qemu/run.sh puts into the guest. */
 bool gt_has_module(const char *name);
-int gt_insmod(const char *name);
+int gt_insmod(const char *name, const char *args);
 int gt_rmmod(const char *name);
 
 #endif /* GT_MACHINE_H */

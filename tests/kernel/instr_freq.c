@@ -36,7 +36,7 @@ FIXTURE_SETUP(freq)
 	if (!gt_has_module(MODULE))
 		SKIP(return, "needs a module that build-kernel.sh builds with CONFIG_CPU_FREQ");
 	ASSERT_EQ(0, gt_begin());
-	ASSERT_EQ(0, gt_insmod(MODULE));
+	ASSERT_EQ(0, gt_insmod(MODULE, ""));
 	ASSERT_LT(0, gt_write_file(CPUFREQ "scaling_governor", "schedutil"));
 	ASSERT_LT(MIN_FREQ, MAX_FREQ);
 	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))

@@ -125,7 +125,7 @@ static const char *patch_and_back(struct gt_task *t, struct gt_task *waits)
 	int ret = -ETIMEDOUT;
 	pid_t pid;
 
-	if (gt_insmod(MODULE))
+	if (gt_insmod(MODULE, ""))
 		return "insmod";
 	if (!gt_wait_long(!in_transition(), if (t) gt_put_back(&agent, 1, t)))
 		return "transition";

@@ -13,9 +13,11 @@
 
 #include "kselftest_harness.h"
 #include "gt.h"
+#include "gt_machine.h"
 
 #define STALL_MAX	"/proc/sys/kernel/ghost_stall_max_ms"
 #define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
+#define STOP_HOG	"stop_hog"
 
 static struct gt_agent agent;
 
@@ -264,6 +266,88 @@ TEST_F(limits, no_hog_if_it_parks)
 	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 	EXPECT_TRUE(gt_spins(&cfs));
 	gt_task_end(&cfs);
+}
+
+/* ---- above all classes ---- */
+
+/* Longer than the limits, and less than the clock of an old machine can count. */
+#define STOP_MS		"4000"
+#define STOP_LIMIT	"2500"
+
+FIXTURE(stopper) {
+	struct gt_enclave e;
+	struct gt_task t, normal;
+	char hog[32];			/* as it was */
+};
+
+FIXTURE_VARIANT(stopper) {
+	const char *args;
+};
+
+FIXTURE_VARIANT_ADD(stopper, one) { .args = "ms=" STOP_MS " cpu=1" };
+FIXTURE_VARIANT_ADD(stopper, all) { .args = "ms=" STOP_MS };
+
+FIXTURE_SETUP(stopper)
+{
+	if (!gt_has_module(STOP_HOG))
+		SKIP(return, "needs a module that build-kernel.sh builds");
+	ASSERT_LT(0, gt_read_file(HOG_MAX, self->hog, 32));
+	ASSERT_EQ(0, gt_begin());
+	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
+		TH_LOG("enclave: %s", self->e.step);
+	ASSERT_EQ(0, gt_task_start(&self->t));
+	ASSERT_EQ(0, gt_task_start(&self->normal));
+	ASSERT_EQ(0, gt_pin(self->normal.pid, 1));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+}
+
+FIXTURE_TEARDOWN(stopper)
+{
+	gt_write_file(HOG_MAX, self->hog);
+	gt_agent_stop(&agent);
+	gt_destroy(&self->e);
+	gt_task_end(&self->t);
+	gt_task_end(&self->normal);
+	gt_enclave_close(&self->e);
+}
+
+TEST_F_TIMEOUT(stopper, is_not_the_fault_of_the_policy, 100)
+{
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", STOP_LIMIT));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	ASSERT_EQ(-ECANCELED, gt_insmod(STOP_HOG, variant->args));
+	EXPECT_STATE(GHOST_TXN_COMPLETE, gt_schedule(&agent, 1, &self->t, 0));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	/* The limit holds as before; it would kill an agent that were there. */
+	ASSERT_EQ(0, gt_agent_stop(&agent));
+	EXPECT_TRUE(gt_gone(&self->e));
+	EXPECT_EQ(SCHED_OTHER, gt_policy(self->t.pid));
+}
+
+static long spin_until_told(struct gt_agent *a, void *arg)
+{
+	while (!__atomic_load_n((uint32_t *)arg, __ATOMIC_RELAXED))
+		;
+	return 0;
+}
+
+TEST_F_TIMEOUT(stopper, is_not_the_fault_of_the_agent, 100)
+{
+	uint32_t told = 0;
+
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, STOP_LIMIT));
+	gt_tell(&self->normal, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->normal));
+	ASSERT_EQ(0, gt_post(&agent, spin_until_told, &told));
+	ASSERT_TRUE(gt_stands(&self->normal));
+	/* If it is blamed it is killed, and this process with it. */
+	ASSERT_EQ(-ECANCELED, gt_insmod(STOP_HOG, variant->args));
+	EXPECT_TRUE(gt_stands(&self->normal));
+	__atomic_store_n(&told, 1, __ATOMIC_RELAXED);
+	EXPECT_TRUE(gt_spins(&self->normal));
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 }
 
 TEST_HARNESS_MAIN

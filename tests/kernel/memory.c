@@ -18,6 +18,7 @@
 #define ELEMS		65536
 #define MAX_QUEUES	200
 #define LIMIT		(24 << 20)
+#define MANY		20
 
 /* Bytes that @file of the group says; 0 if it says nothing. */
 static long long bytes(const char *file)
@@ -120,6 +121,59 @@ TEST_F(memory, limit_of_the_group)
 				    WTERMSIG(status));
 	EXPECT_EQ(0, gt_queue_create(self->e.ctl, ELEMS, &q));
 	gt_queue_close(&q);
+}
+
+/* Bytes of the kernel that @file "memory.stat" of the group counts. */
+static long long kernel_bytes(void)
+{
+	char buf[8192] = "";
+	char *at;
+
+	gt_read_file(GROUP "/memory.stat", buf, sizeof(buf));
+	at = strstr(buf, "\nkernel ");
+	return at ? atoll(at + strlen("\nkernel ")) : -1;
+}
+
+/* In the group: enclaves that nobody gives anything are paid for, too. */
+static int create_many(void)
+{
+	/* Of each: the record of its end alone has 32 KiB. */
+	const long long least = MANY * 32768LL;
+	static struct gt_enclave e[MANY];
+	long long before, with;
+	int i;
+
+	if (gt_write_file(GROUP "/cgroup.procs", "0") < 0)
+		return 1;
+	before = kernel_bytes();
+	if (before < 0)
+		return 2;
+	for (i = 0; i < MANY; i++)
+		if (gt_enclave_bare(&e[i]))
+			return 3;
+	with = kernel_bytes();
+	printf("# %d enclaves: %lld bytes\n", MANY, with - before);
+	if (with - before < least)
+		return 4;
+	for (i = 0; i < MANY; i++) {
+		if (gt_destroy(&e[i]))
+			return 5;
+		gt_enclave_close(&e[i]);
+	}
+	return gt_wait_for(kernel_bytes() < before + least / 2) ? 0 : 6;
+}
+
+TEST_F(memory, enclaves)
+{
+	int status;
+	pid_t pid;
+
+	pid = fork();
+	if (!pid)
+		_exit(create_many());
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	EXPECT_EQ(0, status) TH_LOG("step %d, signal %d", WEXITSTATUS(status),
+				    WTERMSIG(status));
 }
 
 TEST_HARNESS_MAIN

@@ -194,6 +194,7 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 
 	raw_spin_lock(&e->lock);
 	WRITE_ONCE(g->agent, NULL);
+	ghost_fallback_agent_left(e);
 	WRITE_ONCE(g->parked, false);
 	WRITE_ONCE(g->wakereq, 0);
 	g->run_flags = 0;
@@ -203,7 +204,6 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 	ghost_sw_set(p, GHOST_SW_F_CANFREE, GHOST_SW_TASK_ONCPU);
 	raw_spin_unlock(&e->lock);
 	ghost_txn_kill(rq);
-	ghost_fallback_agent_left(e);
 	if (READ_ONCE(e->dying))
 		ghost_enclave_unpublish(e, cpu_of(rq));
 }
@@ -211,11 +211,10 @@ void ghost_agent_exit(struct rq *rq, struct task_struct *p)
 /* The CPU goes offline: the agent becomes a normal thread. */
 void ghost_agent_evict(struct task_struct *p)
 {
-	struct sched_param param = { .sched_priority = 0 };
 	struct ghost_join join = { .cpu = GHOST_JOIN_EVICT };
 
 	current->ghost.join = &join;
-	sched_setscheduler_nocheck(p, SCHED_NORMAL, &param);
+	ghost_make_normal(p);
 	current->ghost.join = NULL;
 }
 

@@ -428,9 +428,11 @@ static void start_waiting(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
 
-	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->excused) : 0);
 	/* Limits are in ticks at best, and a clock costs as much as all else here. */
 	WRITE_ONCE(p->ghost.last_runnable, jiffies);
+	/* What is excused is never of a later wait: pairs with look_at(). */
+	smp_wmb();
+	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->excused) : 0);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */
@@ -460,7 +462,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	list_add_tail(&p->ghost.run_node, &rq->ghost.tasks);
 	WRITE_ONCE(rq->ghost.concerned, true);
 	move_strays(rq);
-	ghost_fallback_arrived(p);
+	ghost_fallback_arrived(rq, p);
 	if (!task_current(rq, p) && !p->ghost.last_runnable)
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
@@ -564,6 +566,8 @@ static void put_prev_task_ghost(struct rq *rq, struct task_struct *p,
 	if (next && !list_empty(&p->ghost.run_node)) {
 		list_move_tail(&p->ghost.run_node, &rq->ghost.tasks);
 		start_waiting(p);
+		if (ghost_stuck(rq, p))
+			__ghost_fallback_arrived(p);
 	}
 }
 

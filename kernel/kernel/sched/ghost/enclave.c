@@ -6,6 +6,7 @@
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
 #include <trace/events/ghost.h>
+#include <uapi/linux/sched/types.h>
 #include "ghost.h"
 
 /* CPUs that some enclave has, or has not quite given back. */
@@ -347,24 +348,32 @@ unlock:
 	return ret;
 }
 
-static void find_stray(struct task_struct *p, void *arg)
+/**
+ * ghost_make_normal - make a member or agent a normal thread
+ * @p: keeps its nice value
+ *
+ * While it is boosted by a deadline thread, sched_setscheduler() would take that
+ * for a reservation of its own, and refuse (EBUSY); not with the flag that
+ * schedutil's threads have, of which nothing is left in a normal thread.
+ *
+ * Context: process; no locks held.
+ */
+void ghost_make_normal(struct task_struct *p)
 {
-	struct task_struct **found = arg;
+	struct sched_attr attr = {
+		.size		= sizeof(attr),
+		.sched_policy	= SCHED_NORMAL,
+		.sched_flags	= SCHED_FLAG_SUGOV,
+		.sched_nice	= task_nice(p),
+	};
 
-	if (!*found && (READ_ONCE(p->ghost.flags) & GHOST_TF_STRAY) &&
-	    READ_ONCE(p->__state) != TASK_DEAD)
-		*found = get_task_struct(p);
+	sched_setattr_nocheck(p, &attr);
 }
 
-/* Of a living enclave: who can only run in another class, see move_queued(). */
 static struct task_struct *next_to_reap(struct ghost_enclave *e)
 {
 	struct task_struct *p, *found = NULL;
 
-	if (!READ_ONCE(e->dying)) {
-		ghost_for_members(e, find_stray, &found);
-		return found;
-	}
 	raw_spin_lock_irq(&e->lock);
 	list_for_each_entry(p, &e->tasks, ghost.task_node) {
 		if (READ_ONCE(p->__state) == TASK_DEAD)
@@ -382,7 +391,6 @@ static struct task_struct *next_to_reap(struct ghost_enclave *e)
  */
 static void reap(struct ghost_enclave *e)
 {
-	struct sched_param param = { .sched_priority = 0 };
 	struct task_struct *p, *last = NULL;
 
 	while ((p = next_to_reap(e))) {
@@ -395,7 +403,7 @@ static void reap(struct ghost_enclave *e)
 			break;
 		}
 		last = p;
-		sched_setscheduler_nocheck(p, SCHED_NORMAL, &param);
+		ghost_make_normal(p);
 	}
 	if (last)
 		put_task_struct(last);
@@ -586,8 +594,8 @@ fail:
 #define MOVE_BATCH	32
 
 /*
- * Nobody schedules a member on @rq's CPU any more. Who is bound to it by
- * migrate_disable() goes on in the fair class. Returns whether there may be more.
+ * Nobody schedules a member on @rq's CPU any more. Who is bound to it is lent, see
+ * ghost_stuck(). Returns whether there may be more.
  */
 static bool move_queued(struct rq *rq, int dst_cpu)
 {
@@ -601,16 +609,11 @@ static bool move_queued(struct rq *rq, int dst_cpu)
 	update_rq_clock(rq);
 	update_rq_clock(dst);
 	list_for_each_entry_safe(p, tmp, &rq->ghost.tasks, ghost.run_node) {
-		if (task_on_cpu(rq, p))
+		if (task_on_cpu(rq, p) || is_migration_disabled(p))
 			continue;
-		if (!is_migration_disabled(p)) {
-			ghost_move_task(rq, dst, p);
-			if (++moved == MOVE_BATCH)
-				break;
-		} else if (p->ghost.enclave) {
-			p->ghost.flags |= GHOST_TF_STRAY;
-			ghost_enclave_todo(p->ghost.enclave, GHOST_TODO_REAP);
-		}
+		ghost_move_task(rq, dst, p);
+		if (++moved == MOVE_BATCH)
+			break;
 	}
 	double_rq_unlock(rq, dst);
 	local_irq_restore(flags);
@@ -700,17 +703,17 @@ static int send_home(void *arg)
 	bool moved;
 	int cpu;
 
-	local_irq_disable();
 	do {
+		local_irq_disable();
 		rq_lock(rq, &rf);
 		rq->ghost.homing = false;
 		p = next_homeless(rq, &cpu);
 		rq_unlock(rq, &rf);
 		moved = p && move_home(rq, cpu_rq(cpu), p);
+		local_irq_enable();
 		if (p)
 			put_task_struct(p);
 	} while (moved);
-	local_irq_enable();
 	return 0;
 }
 

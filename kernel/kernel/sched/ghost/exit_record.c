@@ -14,7 +14,12 @@
 #define RECORD_SIZE	32768
 #define RECORDS_KEPT	8
 #define TASKS_SHOWN	32
+#define TASKS_SEEN	1024		/* looked at for them, with a lock held */
 #define QUEUES_SHOWN	64
+
+/* The name of a thread is its own choice, and a record has lines. */
+#define COMM_FMT	"%*pE"
+#define COMM_ARG(comm)	(int)strnlen(comm, TASK_COMM_LEN), comm
 
 /**
  * struct ghost_exit_record - one text
@@ -147,13 +152,13 @@ static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
 	rq_lock_irqsave(rq, &rf);
 	curr = ghost_curr(rq);
 	agent = g->agent;
-	seq_buf_printf(s, "cpu %d: runs %d (%s), ", cpu, task_pid_nr(curr),
-		       curr->comm);
+	seq_buf_printf(s, "cpu %d: runs %d (" COMM_FMT "), ", cpu,
+		       task_pid_nr(curr), COMM_ARG(curr->comm));
 	if (g->latched)
 		seq_buf_printf(s, "latched %d, ", task_pid_nr(g->latched));
 	if (agent)
-		seq_buf_printf(s, "agent %d (%s) %c%s, barrier %d",
-			       task_pid_nr(agent), agent->comm,
+		seq_buf_printf(s, "agent %d (" COMM_FMT ") %c%s, barrier %d",
+			       task_pid_nr(agent), COMM_ARG(agent->comm),
 			       task_state_to_char(agent),
 			       g->parked ? " parked" : "",
 			       atomic_read(&g->abarrier));
@@ -179,8 +184,8 @@ static void show_task(struct seq_buf *s, struct task_struct *p)
 {
 	unsigned long since = READ_ONCE(p->ghost.last_runnable);
 
-	seq_buf_printf(s, "task %d (%s) %c on cpu %d, barrier %u",
-		       task_pid_nr(p), p->comm, task_state_to_char(p),
+	seq_buf_printf(s, "task %d (" COMM_FMT ") %c on cpu %d, barrier %u",
+		       task_pid_nr(p), COMM_ARG(p->comm), task_state_to_char(p),
 		       task_cpu(p), READ_ONCE(p->ghost.barrier));
 	if (since)
 		seq_buf_printf(s, ", waits for %u ms", waited_ms(since));
@@ -193,12 +198,13 @@ static void show_task(struct seq_buf *s, struct task_struct *p)
 static void show_tasks(struct seq_buf *s, struct ghost_enclave *e)
 {
 	struct task_struct *p;
-	u32 shown = 0;
+	u32 shown = 0, seen;
 	int waits;
 
 	for (waits = 1; waits >= 0; waits--) {
+		seen = 0;
 		list_for_each_entry(p, &e->tasks, ghost.task_node) {
-			if (shown == TASKS_SHOWN)
+			if (shown == TASKS_SHOWN || seen++ == TASKS_SEEN)
 				break;
 			if (!!READ_ONCE(p->ghost.last_runnable) != waits)
 				continue;
@@ -217,9 +223,9 @@ static void show_blame(struct seq_buf *s, const struct ghost_enclave *e)
 	if (!b->pid)
 		return;
 	seq_buf_printf(s, e->reason == GHOST_EXIT_HOG ?
-		       "agent %d (%s) kept others waiting for %llu ms on cpu %d\n" :
-		       "task %d (%s) waited for %llu ms on cpu %d\n",
-		       b->pid, b->comm, b->waited_ms, b->cpu);
+		       "agent %d (" COMM_FMT ") kept others waiting for %llu ms on cpu %d\n" :
+		       "task %d (" COMM_FMT ") waited for %llu ms on cpu %d\n",
+		       b->pid, COMM_ARG(b->comm), b->waited_ms, b->cpu);
 	if (b->no_agent)
 		seq_buf_puts(s, "no agent was able to run\n");
 }

@@ -14,6 +14,10 @@
  * traced, frozen or waits for the core dump of its process to end; and without
  * it from before the freezer to after the thaw: the agent freezes first, and its
  * tasks need a CPU to get to the refrigerator.
+ *
+ * At any time it is so for one who is bound by migrate_disable() to a CPU that has
+ * no agent of the enclave: it joined there, was taken back there, or the agent has
+ * gone. The watchdog takes it back once it is bound no longer.
  */
 #include <linux/cgroup.h>
 #include <linux/freezer.h>
@@ -37,8 +41,12 @@ static bool stopped(struct task_struct *p)
 
 	if (state & (__TASK_STOPPED | __TASK_TRACED | TASK_FROZEN))
 		return true;
-	/* data_race: as above. */
-	return ends(p) || data_race(cgroup_task_frozen(p));
+	/*
+	 * data_race: as above. Who waits for the child of a vfork() counts as
+	 * frozen as well, and nobody wants it to be.
+	 */
+	return ends(p) || data_race(cgroup_task_frozen(p) &&
+				    (p->jobctl & JOBCTL_TRAP_FREEZE));
 }
 
 /* Has it an agent that is not stopped, frozen or at its end? e->lock held. */
@@ -57,12 +65,12 @@ bool ghost_has_able_agent(struct ghost_enclave *e)
 	return false;
 }
 
-/* @p shall have the class that @lend says; what it owes it is told. */
+/* @p shall have the class that @lend and its CPU say; what it owes it is told. */
 static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 {
 	int flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
 	const struct sched_class *prev_class, *next_class;
-	bool queued, running;
+	bool queued, running, stuck;
 	struct rq_flags rf;
 	struct rq *rq;
 
@@ -70,8 +78,10 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	update_rq_clock(rq);
 	if (!p->ghost.sw || p->ghost.enclave != e || list_empty(&p->ghost.task_node))
 		goto unlock;
+	stuck = ghost_stuck(rq, p);
 	/* In one section, so that nobody is lent in front of one who is not. */
 	raw_spin_lock(&e->lock);
+	e->stuck |= stuck;
 	ghost_move_member(e, p, false);
 	if (lend)
 		p->ghost.flags |= GHOST_TF_LENT;
@@ -80,7 +90,8 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	raw_spin_unlock(&e->lock);
 
 	prev_class = p->sched_class;
-	next_class = __setscheduler_class(lend ? SCHED_NORMAL : p->policy, p->prio);
+	next_class = __setscheduler_class(lend || stuck ? SCHED_NORMAL : p->policy,
+					  p->prio);
 	if (prev_class == next_class)
 		goto unlock;
 
@@ -101,7 +112,7 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	if (running)
 		set_next_task(rq, p);
 	check_class_changed(rq, p, prev_class, p->prio);
-	if (lend)
+	if (lend || stuck)
 		ghost_check_home(rq, p);
 unlock:
 	task_rq_unlock(rq, p, &rf);
@@ -122,6 +133,12 @@ static struct task_struct *first_task(struct ghost_enclave *e, bool lend)
 	return p;
 }
 
+static bool shall_lend(struct ghost_enclave *e)
+{
+	return READ_ONCE(suspending) ||
+		(READ_ONCE(e->fallback) && !ghost_has_able_agent(e));
+}
+
 static void update(void *arg)
 {
 	struct ghost_enclave *e = arg;
@@ -131,11 +148,19 @@ static void update(void *arg)
 
 	mutex_lock(&e->sweep_lock);
 	raw_spin_lock_irq(&e->lock);
-	lend = !e->dying && (READ_ONCE(suspending) ||
-			     (READ_ONCE(e->fallback) && !ghost_has_able_agent(e)));
+	lend = shall_lend(e);
+	if (lend && !e->lent) {
+		/* An agent that wakes sees it, or is seen. */
+		smp_store_mb(e->lent, true);
+		lend = shall_lend(e);
+		sweep = lend || e->stuck;
+	} else {
+		sweep = lend || e->lent || e->stuck;
+	}
 	/* The reaper takes lent members as they are. */
-	sweep = !e->dying && (lend || e->lent);
-	WRITE_ONCE(e->lent, lend);
+	sweep &= !e->dying;
+	WRITE_ONCE(e->lent, lend && !e->dying);
+	e->stuck = false;
 	n = e->nr_tasks;
 	raw_spin_unlock_irq(&e->lock);
 
@@ -162,7 +187,7 @@ void ghost_fallback_update(struct ghost_enclave *e)
 	ghost_by_worker(update, e);
 }
 
-/* A member has come into our class, while others are lent. rq lock held. */
+/* A member has come into our class, and is to leave it again. rq lock held. */
 void __ghost_fallback_arrived(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
@@ -171,6 +196,7 @@ void __ghost_fallback_arrived(struct task_struct *p)
 	if (task_on_rq_migrating(p))
 		return;
 	raw_spin_lock(&e->lock);
+	e->stuck |= !e->lent;
 	p->ghost.flags &= ~GHOST_TF_LENT;
 	if (!list_empty(&p->ghost.task_node)) {
 		ghost_move_member(e, p, true);
@@ -184,15 +210,18 @@ void ghost_fallback_agent(struct task_struct *agent, bool wakes)
 {
 	struct ghost_enclave *e = agent->ghost.enclave;
 
+	/* Pairs with update(): its state before what that has decided. */
+	smp_mb();
 	if (wakes ? READ_ONCE(e->lent) : (READ_ONCE(e->fallback) && stopped(agent)))
 		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
 }
 
-/* The last agent may have left. Any context. */
+/* It may have been the last, and somebody bound to its CPU. e->lock held. */
 void ghost_fallback_agent_left(struct ghost_enclave *e)
 {
-	if (READ_ONCE(e->fallback))
-		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
+	lockdep_assert_held(&e->lock);
+	e->stuck = true;
+	ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
 }
 
 static int ghost_pm(struct notifier_block *nb, unsigned long action, void *unused)

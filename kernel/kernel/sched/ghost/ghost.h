@@ -229,6 +229,8 @@ struct ghost_queue {
  *	rq locks
  * @lent: members are lent to the fair class; written under @sweep_lock and
  *	@lock, read under either or, by who then takes @lock, without
+ * @stuck: some member may be where only the fair class runs it, or is lent
+ *	because it was; under @lock
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
  * @wait: changes of @online, @removed, @gone and @reserved
@@ -236,8 +238,8 @@ struct ghost_queue {
  * @bpf_stats: a CPU's share each, written with interrupts off
  * @bpf_exit: what the BPF program that destroys it has said; written by the first
  *	only, before it sets GHOST_TODO_BPF_EXIT
- * @excused: jiffies in which a higher class had all CPUs, see watchdog.c;
- *	written by the watchdog work only
+ * @excused: jiffies in which a higher class had all CPUs, or nothing ran, see
+ *	watchdog.c; written by the watchdog work only
  * @sampled: jiffies of the last look for @excused; watchdog work only
  * @gid: group of the files
  * @dir: directory of the enclave
@@ -296,6 +298,7 @@ struct ghost_enclave {
 
 	struct mutex		sweep_lock;	/* walks over the members */
 	bool			lent;
+	bool			stuck;
 
 	bool			online;
 	u32			event;
@@ -363,6 +366,7 @@ void ghost_enclave_put(struct ghost_enclave *e);
 void ghost_enclave_put_locked(struct ghost_enclave *e);
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus);
 void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason);
+void ghost_make_normal(struct task_struct *p);
 void ghost_enclave_todo(struct ghost_enclave *e, int todo);
 void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu);
 void ghost_enclave_wait_free(struct ghost_enclave *e);
@@ -389,10 +393,23 @@ void ghost_fallback_agent(struct task_struct *agent, bool wakes);
 void ghost_fallback_agent_left(struct ghost_enclave *e);
 void __ghost_fallback_arrived(struct task_struct *p);
 
-/* A member is in our class: while its enclave lends members, not for long. */
-static inline void ghost_fallback_arrived(struct task_struct *p)
+/*
+ * Is @p, a member, bound by migrate_disable() to a CPU that has no agent of its
+ * enclave? Nobody else can run it. rq lock held.
+ */
+static inline bool ghost_stuck(struct rq *rq, struct task_struct *p)
 {
-	if (p->ghost.enclave && unlikely(READ_ONCE(p->ghost.enclave->lent)))
+	struct task_struct *agent = rq->ghost.agent;
+
+	return unlikely(is_migration_disabled(p)) && p->ghost.enclave &&
+		!(agent && agent->ghost.enclave == p->ghost.enclave);
+}
+
+/* A member is in our class: if it is stuck or others are lent, not for long. */
+static inline void ghost_fallback_arrived(struct rq *rq, struct task_struct *p)
+{
+	if (p->ghost.enclave && (unlikely(READ_ONCE(p->ghost.enclave->lent)) ||
+				 ghost_stuck(rq, p)))
 		__ghost_fallback_arrived(p);
 }
 

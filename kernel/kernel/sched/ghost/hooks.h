@@ -15,8 +15,7 @@
 #define GHOST_TF_COUNTED	0x08	/* counted in rq->nr_running */
 #define GHOST_TF_LOST		0x10	/* a message found no room */
 #define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
-#define GHOST_TF_STRAY		0x40	/* must go on in another class */
-#define GHOST_TF_LENT		0x80	/* see fallback.c */
+#define GHOST_TF_LENT		0x40	/* see fallback.c */
 
 void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
 const struct sched_class *__ghost_decide(struct rq *rq);

@@ -365,7 +365,7 @@ void ghost_announce(struct rq *rq, struct task_struct *p, bool runnable)
 	p->ghost.flags |= GHOST_TF_ANNOUNCED;
 	ghost_msg_new(p, runnable);
 	ghost_wake_for(p);
-	ghost_fallback_arrived(p);
+	ghost_fallback_arrived(rq, p);
 	if (dying)
 		ghost_enclave_todo(e, GHOST_TODO_REAP);
 }

@@ -38,6 +38,7 @@ struct sched_class;
  * @run_flags: run flags of the last latch or yield
  * @cpu_seqnum: history counter, never reset
  * @hog_since: rq clock at which the agent began to keep others waiting, or 0
+ * @hog_seen: rq clock of the last tick in which it did
  * @tasks: queued ghost tasks, longest waiting first
  * @latched: task (or idle task) to run next, or NULL
  * @offered: the running task is about to give the CPU to @latched
@@ -75,6 +76,7 @@ struct ghost_rq {
 	u16				run_flags;
 	u64				cpu_seqnum;
 	u64				hog_since;
+	u64				hog_seen;
 	struct list_head		tasks;
 	struct task_struct		*latched;
 	bool				offered;

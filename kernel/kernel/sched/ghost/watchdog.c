@@ -8,10 +8,12 @@
  * the agent's fault: it is summed in e->excused, and what was added since a
  * task began to wait does not count. A task that may not use all of them is
  * waited for in the same way where it may: that is taken from the value of
- * e->excused that it has kept.
+ * e->excused that it has kept. A look that is much too late excuses what it is
+ * late: the machine stood still, as for its stopper or as a guest that is paused.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
- * runnable threads of other classes waiting; the agent's own tick looks.
+ * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
+ * blamed for a time in which its CPU had no ticks.
  */
 #include <linux/sysctl.h>
 #include "ghost.h"
@@ -20,6 +22,11 @@
 unsigned long sysctl_ghost_stall_max_ms = 30000;
 /* Below the soft lockup (20 s) and hung task (120 s) limits. */
 unsigned long sysctl_ghost_agent_hog_ms = 10000;
+
+/* A CPU that has switched its tick off gets one in a second (sched_tick_remote()). */
+#define GHOST_TICK_MAX_NS	(2 * NSEC_PER_SEC)
+/* So much a look may be late with no other reason than load, at least. */
+#define GHOST_LOOK_LATE		(HZ / 10)
 
 static unsigned long limit_ms(struct ghost_enclave *e)
 {
@@ -81,7 +88,7 @@ void ghost_watchdog_look(struct ghost_enclave *e)
 /**
  * struct longest - the member that has waited the longest
  * @now: jiffies at which the look began
- * @unexcused: jiffies since the last look, if not all CPUs are taken
+ * @unexcused: jiffies since the last look that nothing has excused so far
  * @wait: how long, jiffies
  * @who: which one
  */
@@ -100,11 +107,13 @@ static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 
 static void look_at(struct task_struct *p, void *arg)
 {
-	unsigned long since = READ_ONCE(p->ghost.last_runnable);
-	unsigned long excused = READ_ONCE(p->ghost.excused);
+	unsigned long excused = READ_ONCE(p->ghost.excused), since;
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct longest *l = arg;
 
+	/* If another wait begins meanwhile it seems to be shorter, not longer. */
+	smp_rmb();
+	since = READ_ONCE(p->ghost.last_runnable);
 	if (!since)
 		return;
 	/* If it has begun another wait by now, that is excused in part at most. */
@@ -125,15 +134,22 @@ void ghost_watchdog_fn(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(to_delayed_work(work),
 					       struct ghost_enclave, watchdog);
-	unsigned long limit = limit_ms(e);
+	unsigned long limit = limit_ms(e), since, due, excused = 0;
 	struct longest l = { .now = jiffies };
+	bool late;
 
 	if (READ_ONCE(e->dying))
 		return;
+	since = l.now - e->sampled;
+	due = period(e);
+	late = since > due + max(due, GHOST_LOOK_LATE);
 	if (cpus_taken(e, cpu_possible_mask))
-		WRITE_ONCE(e->excused, e->excused + l.now - e->sampled);
-	else
-		l.unexcused = l.now - e->sampled;
+		excused = since;
+	else if (late)
+		excused = since - due;
+	if (excused)
+		WRITE_ONCE(e->excused, e->excused + excused);
+	l.unexcused = since - excused;
 	e->sampled = l.now;
 
 	/* An agent that sleeps is frozen without a word. */
@@ -142,6 +158,9 @@ void ghost_watchdog_fn(struct work_struct *work)
 
 	ghost_for_members(e, look_at, &l);
 	l.who.waited_ms = jiffies_to_msecs(l.wait);
+	/* Of a late look it is not known what was before it: look once more. */
+	if (late)
+		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(due));
 	if (limit && l.who.waited_ms >= limit) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
 		enum ghost_exit reason = own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL;
@@ -170,8 +189,12 @@ void ghost_hog_tick(struct rq *rq)
 	}
 	if (!g->hog_since) {
 		g->hog_since = now;
+		g->hog_seen = now;
 		return;
 	}
+	if (now - g->hog_seen > GHOST_TICK_MAX_NS)
+		g->hog_since += now - g->hog_seen;
+	g->hog_seen = now;
 	who.waited_ms = (now - g->hog_since) / NSEC_PER_MSEC;
 	if (limit && who.waited_ms >= limit) {
 		/* Not left to the destroying work: it may wait for this CPU. */
