@@ -20,7 +20,7 @@ config=$BUILD/kernel-default/.config
 jobs=$(nproc)
 
 checks=(spdx paths checkpatch patches kernel-doc shellcheck man rules
-	headers user-gcc user-clang kernel)
+	syzkaller headers user-gcc user-clang kernel)
 
 # What checkpatch may say, one exception a line: the files, the type, and why.
 # Paths of kernel/ are those of the kernel tree, without the first kernel/.
@@ -204,6 +204,12 @@ check_man()
 check_rules()
 {
 	scripts/check-rules.py --quiet 2>&1
+}
+
+# The descriptions for syzkaller: scripts/check-syzkaller.py
+check_syzkaller()
+{
+	scripts/check-syzkaller.py 2>&1
 }
 
 # The public headers, each alone. Only C has arrays without a size: no pedantry
