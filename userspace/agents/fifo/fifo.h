@@ -38,11 +38,14 @@ struct fifo_job {
 TAILQ_HEAD(fifo_list, fifo_job);
 
 /**
- * struct fifo_cpu - one CPU; all but @rotate and @stats is its agent's alone
+ * struct fifo_cpu - one CPU; all but @rotate, @relieve, @commits_seen and @stats
+ * is its agent's alone
  * @ready: tasks that wait for the CPU, first come first served
  * @misses: commits in a row that must be tried again later
  * @overflow: overflow count of the queue when last looked at
  * @rotate: the slice is over: the task that is preempted next goes last
+ * @relieve: others have had the CPU since the last look of fifo_relieve()
+ * @commits_seen: commits at that look; fifo_relieve()'s alone
  */
 struct fifo_cpu {
 	struct fifo *fifo;
@@ -53,12 +56,15 @@ struct fifo_cpu {
 	int misses;
 	uint32_t overflow;
 	bool rotate;
+	bool relieve;
+	uint64_t commits_seen;
 	struct fifo_stats stats;
 };
 
 /**
  * struct fifo - the policy
  * @next: CPU at which the search for the least loaded one starts
+ * @moved: tasks handed over to another CPU
  * @released: tasks given back because no CPU of the enclave is theirs
  * @unsettled: tasks found at the handoff that have not run yet
  * @longest_wait_ns: longest time that one of them had waited when it ran
@@ -67,6 +73,7 @@ struct fifo {
 	struct ghost_enclave *enclave;
 	struct ghost_crew *crew;
 	int next;
+	int moved;
 	int released;
 	int unsettled;
 	int64_t longest_wait_ns;
@@ -79,5 +86,11 @@ void fifo_destroy(struct fifo *fifo);
 
 /* End the slice of every task that others wait behind. */
 void fifo_rotate(struct fifo *fifo);
+
+/*
+ * Called in turn, a second apart or so: whoever waits for a CPU that threads of
+ * other classes have had from one call to the next goes on elsewhere.
+ */
+void fifo_relieve(struct fifo *fifo);
 
 #endif /* FIFO_H */

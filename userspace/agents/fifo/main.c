@@ -57,6 +57,7 @@ struct session {
 	struct sums second;	/* a second ago */
 	char reason[160];	/* last told, why nothing is scheduled */
 	int released;
+	int moved;
 };
 
 static int64_t now_ns(void)
@@ -181,6 +182,7 @@ static void every_second(struct session *s)
 	char reason[sizeof(s->reason)];
 	struct sums now;
 	int released = LOOK(s->fifo->released);
+	int moved = LOOK(s->fifo->moved);
 
 	add_up(s->fifo, &now);
 	if (now.overflow != s->second.overflow)
@@ -195,6 +197,12 @@ static void every_second(struct session *s)
 			"  they may run on none of the enclave's CPUs: taskset -p TID\n",
 			s->id, released - s->released);
 	s->released = released;
+	if (moved != s->moved)
+		fprintf(stderr,
+			"ghost-fifo: enclave %lu: %d tasks go on on other CPUs\n"
+			"  other threads keep theirs: ghostctl top %lu\n",
+			s->id, moved - s->moved, s->id);
+	s->moved = moved;
 	why_nothing(s, &now, reason, sizeof(reason));
 	if (reason[0] && strcmp(reason, s->reason))
 		fprintf(stderr,
@@ -323,6 +331,7 @@ static int work(struct session *s)
 			tell_handoff(s);
 		if (now - s->second.time >= NSEC_PER_SEC) {
 			every_second(s);
+			fifo_relieve(s->fifo);
 			err = ghost_enclave_make_room(s->enclave);
 		}
 		if (s->o->stats_secs &&

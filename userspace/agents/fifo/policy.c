@@ -17,7 +17,8 @@
  * New tasks are announced to the first CPU's agent. It chooses the CPU with the
  * fewest tasks among those where the task may run, and hands it over; from then
  * on that CPU's queue gets the task's messages. A task stays on its CPU until
- * its affinity changes.
+ * its affinity changes, or waits behind threads of other classes there for so
+ * long that fifo_relieve() has it handed over to another CPU.
  *
  * Order: who wakes up or yields goes last. Who is preempted, by a normal thread
  * or because its agent had to read a message, goes first: it has not had its
@@ -83,8 +84,8 @@ static bool allows(const unsigned long *mask, int cpu)
 	return mask[cpu / LONG_BITS] >> (cpu % LONG_BITS) & 1;
 }
 
-/* The least loaded CPU on which the task may run, or -1. */
-static int choose(struct fifo *f, struct ghost_task *task)
+/* The least loaded CPU but @not on which the task may run, or -1. */
+static int choose(struct fifo *f, struct ghost_task *task, int not)
 {
 	unsigned long mask[MASK_LONGS];
 	int start = COUNT(f->next, 1) & 0xffff;
@@ -95,7 +96,8 @@ static int choose(struct fifo *f, struct ghost_task *task)
 	for (i = 0; i < f->nr_cpus; i++) {
 		int n = (start + i) % f->nr_cpus;
 
-		if (known && !allows(mask, ghost_enclave_cpu(f->enclave, n)))
+		if (n == not ||
+		    (known && !allows(mask, ghost_enclave_cpu(f->enclave, n))))
 			continue;
 		if (best < 0 ||
 		    LOOK(f->cpus[n].stats.load) <
@@ -138,7 +140,7 @@ static bool put_on(struct fifo_cpu *c, struct fifo_job *job, int n)
 
 static bool place(struct fifo_cpu *c, struct fifo_job *job)
 {
-	int n = choose(c->fifo, job->task);
+	int n = choose(c->fifo, job->task, -1);
 
 	if (n >= 0)
 		return put_on(c, job, n);
@@ -146,6 +148,23 @@ static bool place(struct fifo_cpu *c, struct fifo_job *job)
 	if (!ghost_task_release(job->task->gtid))
 		COUNT(c->fifo->released, 1);
 	return false;
+}
+
+/* Others have had this CPU for long: who waits for it goes on elsewhere. */
+static void hand_over(struct fifo_cpu *c)
+{
+	struct fifo_job *job;
+	int n, to;
+
+	for (n = LOOK(c->stats.ready); n; n--) {
+		job = TAILQ_FIRST(&c->ready);
+		dequeue(c, job);
+		to = choose(c->fifo, job->task, c->index);
+		if (to < 0 || put_on(c, job, to))
+			enqueue(c, job, false);
+		else
+			COUNT(c->fifo->moved, 1);
+	}
 }
 
 /* ---- messages ---- */
@@ -321,6 +340,9 @@ static int agent_body(struct ghost_agent *agent, void *arg)
 		if (err)
 			return err;
 		SET(c->stats.boosted, others);
+		if (__atomic_exchange_n(&c->relieve, false, __ATOMIC_RELAXED) &&
+		    others)
+			hand_over(c);
 		if (TAILQ_EMPTY(&c->ready)) {
 			err = ghost_agent_wait(agent, barrier, 0);
 		} else if (others || c->misses >= LOOK(c->stats.ready)) {
@@ -347,6 +369,23 @@ void fifo_rotate(struct fifo *f)
 			continue;
 		SET(c->rotate, true);
 		ghost_crew_wake(f->crew, i);	/* that preempts its task */
+	}
+}
+
+void fifo_relieve(struct fifo *f)
+{
+	int i;
+
+	for (i = 0; i < f->nr_cpus; i++) {
+		struct fifo_cpu *c = &f->cpus[i];
+		uint64_t commits = LOOK(c->stats.commits);
+
+		if (LOOK(c->stats.boosted) && LOOK(c->stats.ready) &&
+		    commits == c->commits_seen) {
+			SET(c->relieve, true);
+			ghost_crew_wake(f->crew, i);
+		}
+		c->commits_seen = commits;
 	}
 }
 
