@@ -11,7 +11,8 @@
 #   single  under -icount, one CPU: the rows in which one CPU runs at a time
 #   pair    two CPUs: all rows but the batches
 #   batch   under -icount, nine CPUs: an agent sends tasks to up to eight others
-#   handoff under -icount, two CPUs: what a busy task notices of a new policy
+#   handoff under -icount, two CPUs: what a busy task notices of a new policy, and
+#           normal threads of an agent that waits on the other CPU
 #   scale   under -icount, one CPU: one task among others, at last TASKS
 #   memory, memory9  kernel memory of objects, on one and on nine CPUs
 
@@ -22,6 +23,9 @@ fs=/sys/fs/ghost
 log=/tmp/bench.log
 unit=
 perf_unit=ns
+loops=10
+times=3
+options=
 case $boot in
 plain|single|batch|handoff|scale)
 	unit=--instructions
@@ -65,8 +69,8 @@ says()
 	grep -q "$1" "$2" 2>/dev/null
 }
 
-# perf_bench SCHED CPUS ROW AWK COMMAND...: three times whatever the repetitions
-# are; AWK finds a sample in what COMMAND says.
+# perf_bench SCHED CPUS ROW AWK COMMAND...: $times whatever the repetitions are;
+# AWK finds a sample in what COMMAND says.
 perf_bench()
 {
 	sched=$1
@@ -75,7 +79,7 @@ perf_bench()
 	program=$4
 	shift 4
 	samples=
-	for _ in 1 2 3; do
+	for _ in $(seq $times); do
 		"$@" >/tmp/bench.out 2>$log || break
 		samples=$samples,$(awk "$program" /tmp/bench.out)
 	done
@@ -89,7 +93,7 @@ perf_bench()
 
 # perf_rows SCHED CPUS COMMAND...: through COMMAND, on CPUs that the scheduler
 # chooses. Two switches a loop; 400 messages a loop of messaging, whose time is
-# in milliseconds.
+# in milliseconds: 100 loops tell 0.1 %, 10 one per cent.
 perf_rows()
 {
 	who=$1
@@ -100,8 +104,8 @@ perf_rows()
 		"/usecs.op/ { print \$1 * 500 }" \
 		"$@" perf bench sched pipe -l 2000
 	perf_bench "$who" "$used" perf-messaging \
-		"/Total time/ { print \$3 * 1e9 / 4000 }" \
-		"$@" perf bench sched messaging -g 1 -l 10
+		"/Total time/ { print \$3 * 1e9 / 400 / $loops }" \
+		"$@" perf bench sched messaging -g 1 -l "$loops"
 }
 
 # one_cpu SCHED COMMAND..., two_cpus SCHED COMMAND...: through COMMAND.
@@ -130,13 +134,15 @@ two_cpus()
 	perf_rows "$who" 2 "$@"
 }
 
-# under POLICY CPUS COMMAND...: COMMAND while ghost-POLICY schedules $enclave.
+# under POLICY CPUS COMMAND...: COMMAND while ghost-POLICY, with $options, schedules
+# $enclave.
 under()
 {
 	policy=$1
 	enclave=$(ghostctl create --cpus "$2" 2>$log) || return
 	shift 2
-	"ghost-$policy" --enclave "$enclave" >/tmp/policy.log 2>&1 &
+	# shellcheck disable=SC2086 # words
+	"ghost-$policy" --enclave "$enclave" $options >/tmp/policy.log 2>&1 &
 	agent=$!
 	if within 20 says '^ready ' /tmp/policy.log; then
 		"$@"
@@ -220,7 +226,27 @@ normal_and_scx()
 	under_scx scx_central
 }
 
-# Normal threads' rows while members of an enclave sleep; it has no CPU.
+# no_enclave CPU: the rows of normal threads that are not measured anyway.
+no_enclave()
+{
+	measure eevdf 1 ghost-bench fork --cpus "$1"
+	measure eevdf 1 ghost-bench tick --cpus "$1"
+}
+
+# beside CPU COMMAND...: normal threads' rows on a CPU that no enclave has, those of
+# perf through COMMAND.
+beside()
+{
+	cpu=$1
+	shift
+	# shellcheck disable=SC2086 # two words or none
+	measure beside 1 ghost-bench pipe --cpus "$cpu" $few
+	measure beside 1 ghost-bench fork --cpus "$cpu"
+	measure beside 1 ghost-bench tick --cpus "$cpu"
+	perf_rows beside 1 "$@"
+}
+
+# While members of an enclave sleep; it has no CPU.
 beside_idle()
 {
 	enclave=77
@@ -231,11 +257,7 @@ beside_idle()
 			ghostctl run "$enclave" -- sleep 99999 >$log 2>&1 &
 		done
 		within 20 has_members 10 || missing beside 1 pipe
-		# shellcheck disable=SC2086 # two words or none
-		measure beside 1 ghost-bench pipe --cpus "$single" $few
-		measure beside 1 ghost-bench fork
-		measure beside 1 ghost-bench tick
-		perf_rows beside 1 env
+		beside "$single" env
 		killall -q -9 sleep
 		ghostctl destroy "$enclave"
 	else
@@ -248,7 +270,7 @@ has_members()
 	[ "$(wc -l <$fs/enclave_"$enclave"/tasks)" -ge "$1" ]
 }
 
-# The same while a policy and its tasks are busy on the other CPU.
+# While a policy and its tasks are busy on the other CPU.
 beside_busy()
 {
 	ghostctl run "$enclave" -- sh -c \
@@ -256,11 +278,68 @@ beside_busy()
 		>/dev/null 2>&1 &
 	members=$!
 	within 20 has_members 3 || missing beside 1 pipe
-	measure beside 1 ghost-bench pipe --cpus "$single"
-	measure beside 1 ghost-bench fork --cpus "$single"
+	beside "$single" taskset 2
 	kill -9 $members
 	wait $members
 	killall -q -9 ghost-bench
+}
+
+# forks SCHED: by one per cent the row depends on how full slabs and lists of pages
+# happen to be, and stays there as long as nothing else is allocated. So there are
+# many short repetitions, each with one more process that sleeps.
+forks()
+{
+	samples=
+	sleepers=
+	for _ in $(seq $((20 * reps))); do
+		sleep 99999 &
+		sleepers="$sleepers $!"
+		ghost-bench fork --cpus 0 --reps 1 --rounds 50 $unit \
+			>/tmp/bench.out 2>$log || break
+		samples=$samples,$(sed -n 's/^bench .*samples=//p' /tmp/bench.out)
+	done
+	# shellcheck disable=SC2086 # words
+	kill $sleepers
+	if [ -n "$samples" ]; then
+		echo "bench sched=$1 cpus=1 row=fork unit=instructions samples=${samples#,}"
+	else
+		missing "$1" 1 fork
+	fi
+}
+
+# parked_rows SCHED: of normal threads on CPU 0, while CPU 1 idles without a tick, so
+# that all instructions are CPU 0's.
+parked_rows()
+{
+	# shellcheck disable=SC2086 # two words or none
+	measure "$1" 1 ghost-bench pipe --cpus 0 $few
+	forks "$1"
+	measure "$1" 1 ghost-bench tick --cpus 0
+	perf_rows "$1" 1 env
+}
+
+# While the agent of CPU 1 waits for messages, and its tasks sleep.
+beside_parked()
+{
+	for _ in 1 2; do
+		taskset 2 ghostctl run "$enclave" -- sleep 99999 >$log 2>&1 &
+	done
+	within 20 has_members 2 || missing beside 1 pipe
+	parked_rows beside
+	killall -q -9 sleep
+}
+
+parked()
+{
+	# The numbers of processes are in a tree, which grows a level at 4096
+	echo 4000 >/proc/sys/kernel/pid_max
+	loops=100
+	times=9
+	parked_rows eevdf
+	# The main thread of ghost-fifo wakes once a slice
+	options='--slice 100000'
+	under fifo 1 beside_parked
+	options=
 }
 
 # The successor says how the handoff went once all that waited have run.
@@ -361,7 +440,6 @@ keep_off()
 
 handoffs()
 {
-	keep_off
 	still gap-quiet fifo nothing
 	still gap-handoff fifo take_over
 	still gap-death fifo die_and_restart
@@ -369,7 +447,6 @@ handoffs()
 
 handoffs_of_bpf()
 {
-	keep_off
 	gaps=
 	for _ in $(seq 0 "$reps"); do
 		take_over || missing "$policy" 2 handoff-gap
@@ -393,8 +470,7 @@ plain)
 	;;
 single)
 	normal_and_scx
-	measure eevdf 1 ghost-bench fork
-	measure eevdf 1 ghost-bench tick
+	no_enclave "$single"
 	beside_idle
 	measure agent 1 ghost-bench local
 	measure agent 1 ghost-bench at-schedule
@@ -404,7 +480,8 @@ single)
 pair)
 	normal_and_scx
 	measure eevdf 1 ghost-bench threads --cpus 1
-	measure eevdf 1 ghost-bench fork --cpus 1
+	no_enclave "$single"
+	perf_rows eevdf 1 taskset 2
 	under fifo 0 beside_busy
 	measure agent 1 ghost-bench local --cpus 1
 	measure agent 1 ghost-bench at-schedule --cpus 1
@@ -424,6 +501,8 @@ batch)
 	measure agent 9 ghost-bench group --cpus 0-8 --rounds 20
 	;;
 handoff)
+	keep_off
+	parked
 	under fifo 1 handoffs
 	under biff 1 handoffs_of_bpf
 	;;

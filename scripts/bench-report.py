@@ -62,6 +62,16 @@ SINGLE = [
 BYSTANDERS = [
     ("pipe", "beside", 1, "pipe switch, beside an enclave", ("eevdf", 1.002)),
     ("fork", "beside", 1, "fork, exit, beside an enclave", ("eevdf", 1.002)),
+    ("tick", "beside", 1, "tick, beside an enclave", ("eevdf", 1.002)),
+    ("perf-pipe", "beside", 1, "perf sched pipe, beside an enclave", None),
+    ("perf-messaging", "beside", 1, "perf messaging, beside an enclave", None),
+]
+ALONE = [
+    ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
+    ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
+    ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
+    ("perf-pipe", "eevdf", 1, "perf sched pipe, EEVDF", None),
+    ("perf-messaging", "eevdf", 1, "perf messaging, EEVDF", None),
 ]
 # What a task is to cost among others: the same, give or take a few per cent.
 NO_GROWTH = 1.05
@@ -90,23 +100,11 @@ MEMORY = [
     ("memory-task", "task that joins"),
 ]
 BOOTS = {
-    "plain": [
-        ("pipe", "eevdf", 1, "pipe switch, EEVDF", None),
-        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
-        ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
-    ],
-    "single": SINGLE + perf_rows(1, "") + [
-        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
-        ("tick", "eevdf", 1, "tick in a busy thread, EEVDF", None),
-        *BYSTANDERS,
-        ("tick", "beside", 1, "tick, beside an enclave", ("eevdf", 1.002)),
-        ("perf-pipe", "beside", 1, "perf sched pipe, beside an enclave", None),
-        ("perf-messaging", "beside", 1, "perf messaging, beside an enclave",
-         None),
-    ],
+    "plain": ALONE[:3],
+    "single": SINGLE + perf_rows(1, "") + ALONE[1:3] + BYSTANDERS,
     "pair": SINGLE + [
         ("threads", "eevdf", 1, "switch between threads, EEVDF", None),
-        ("fork", "eevdf", 1, "fork, exit and wait, EEVDF", None),
+        *ALONE[1:],
         *[row[:4] + (None,) for row in BYSTANDERS],
         *wakeups("wakeup-busy", "wake-up, busy"),
         *under_all("pipe", 2, "pipe switch, 2 CPUs", PIPE_AIMS),
@@ -129,7 +127,7 @@ BOOTS = {
         ("group-4", "agent", 9, "sync group of 4, each", None),
         ("group-8", "agent", 9, "sync group of 8, each", None),
     ],
-    "handoff": [
+    "handoff": ALONE + BYSTANDERS + [
         ("gap-quiet", "fifo", 2, "a busy task stands still: always", None),
         ("gap-handoff", "fifo", 2, "... a successor takes over", None),
         ("gap-death", "fifo", 2, "... killed, and started anew", None),

@@ -83,7 +83,8 @@ boot_guest()
 	[ -z "$from_logs" ] || return 0
 	[ -z "$scx" ] || file=(--file "$scx/scx_simple:/usr/bin/scx_simple"
 			       --file "$scx/scx_central:/usr/bin/scx_central")
-	[[ $boot != single && $boot != pair ]] || file+=(--file "$perf:/usr/bin/perf")
+	[[ $boot != single && $boot != pair && $boot != handoff ]] ||
+		file+=(--file "$perf:/usr/bin/perf")
 	"$TOP/qemu/run.sh" --variant "$variant" --accel "$accel" --cpus "$cpus" \
 		"${file[@]}" --append "loglevel=4 $*" --timeout 1800 \
 		--silence 300 --memory "$memory" \

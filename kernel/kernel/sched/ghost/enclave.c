@@ -703,10 +703,13 @@ static int send_home(void *arg)
 	bool moved;
 	int cpu;
 
+	/* Who comes from here on asks for another round. */
+	rq_lock_irq(rq, &rf);
+	rq->ghost.homing = false;
+	rq_unlock_irq(rq, &rf);
 	do {
 		local_irq_disable();
 		rq_lock(rq, &rf);
-		rq->ghost.homing = false;
 		p = next_homeless(rq, &cpu);
 		rq_unlock(rq, &rf);
 		moved = p && move_home(rq, cpu_rq(cpu), p);
