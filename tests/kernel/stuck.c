@@ -91,16 +91,21 @@ static int cpu_of(pid_t pid)
 	return at ? atoi(at) : -1;
 }
 
+static int commit(FIXTURE_DATA(stuck) *self, int cpu, uint32_t barrier)
+{
+	return gt_commit(&agents[1], cpu, &(struct gt_txn){
+			.gtid = self->t.gtid, .task_barrier = barrier,
+			.agent_barrier = GT_NOW,
+			.commit_flags = COMMIT_AT_TXN_COMMIT });
+}
+
 /* Once: while it is bound to another CPU that is stale. */
 static void try(FIXTURE_DATA(stuck) *self, int cpu)
 {
 	struct ghost_status_word *sw = gt_sw(&self->e, self->t.gtid);
 
 	if (agents[1].sw && sw)
-		gt_commit(&agents[1], cpu, &(struct gt_txn){
-			.gtid = self->t.gtid, .task_barrier = gt_barrier(sw),
-			.agent_barrier = GT_NOW,
-			.commit_flags = COMMIT_AT_TXN_COMMIT });
+		commit(self, cpu, gt_barrier(sw));
 	gt_sleep_ms(5);
 }
 
@@ -160,6 +165,28 @@ TEST_F_TIMEOUT(stuck, joins, 100)
 		ASSERT_TRUE(gets_on(self)) TH_LOG("round %d", i);
 	}
 	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+}
+
+/* Of what is stale elsewhere the barrier stands, and where it is it can run. */
+static bool is_stale_elsewhere(FIXTURE_DATA(stuck) *self)
+{
+	struct ghost_status_word *sw = gt_sw(&self->e, self->t.gtid);
+	uint32_t barrier;
+
+	try(self, 1);
+	barrier = gt_barrier(sw);
+	return !(gt_flags(sw) & GHOST_SW_TASK_ONCPU) &&
+		commit(self, 2, barrier) == GHOST_TXN_TARGET_STALE &&
+		gt_barrier(sw) == barrier &&
+		commit(self, 1, barrier) == GHOST_TXN_COMPLETE;
+}
+
+TEST_F_TIMEOUT(stuck, where_it_is, 100)
+{
+	ASSERT_EQ(0, gt_set_cpus(&self->e, "1-2"));
+	ASSERT_EQ(0, gt_agent_start(&agents[2], &self->e, 2, -1));
+	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
+	EXPECT_TRUE(gt_wait_for(is_stale_elsewhere(self)));
 }
 
 /* The agent of the CPU goes, and comes back. */

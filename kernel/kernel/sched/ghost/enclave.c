@@ -564,6 +564,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	INIT_WORK(&e->reap_work, reap_work);
 	INIT_WORK(&e->fallback_work, fallback_work);
 	mutex_init(&e->sweep_lock);
+	mutex_init(&e->read_lock);
 	INIT_WORK(&e->release_work, release_work);
 	INIT_WORK(&e->free_work, enclave_free_work);
 	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);

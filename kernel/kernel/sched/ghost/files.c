@@ -249,13 +249,13 @@ static void show_pid(struct task_struct *p, void *arg)
 
 static int tasks_show(struct seq_file *m, void *unused)
 {
-	struct inode *inode = file_inode(m->file);
+	struct ghost_enclave *e = m->private;
 
-	/* Anybody may read: one walk at a time. */
-	if (down_write_killable(&inode->i_rwsem))
+	/* Anybody may read, one at a time, and keeps nobody but other readers. */
+	if (mutex_lock_killable(&e->read_lock))
 		return -EINTR;
-	ghost_for_members(m->private, show_pid, m);
-	inode_unlock(inode);
+	ghost_for_members(e, show_pid, m);
+	mutex_unlock(&e->read_lock);
 	return 0;
 }
 

@@ -227,6 +227,7 @@ struct ghost_queue {
  * @nr_members: tasks that are in or on their way in, agents not counted
  * @sweep_lock: one walk over @tasks, or sweep, at a time; outside of @lock and
  *	rq locks
+ * @read_lock: one reader of the file tasks at a time; outside of @sweep_lock
  * @lent: members are lent to the fair class; written under @sweep_lock and
  *	@lock, read under either or, by who then takes @lock, without
  * @stuck: some member may be where only the fair class runs it, or is lent
@@ -297,6 +298,7 @@ struct ghost_enclave {
 	bool			wake_on_waker_cpu;
 
 	struct mutex		sweep_lock;	/* walks over the members */
+	struct mutex		read_lock;
 	bool			lent;
 	bool			stuck;
 
@@ -395,13 +397,14 @@ void __ghost_fallback_arrived(struct task_struct *p);
 
 /*
  * Is @p, a member, bound by migrate_disable() to a CPU that has no agent of its
- * enclave? Nobody else can run it. rq lock held.
+ * enclave? Nobody else can run it. rq lock held; data_race: of a thread that runs it
+ * is a guess, and put_prev_task() asks again.
  */
 static inline bool ghost_stuck(struct rq *rq, struct task_struct *p)
 {
 	struct task_struct *agent = rq->ghost.agent;
 
-	return unlikely(is_migration_disabled(p)) && p->ghost.enclave &&
+	return unlikely(data_race(is_migration_disabled(p))) && p->ghost.enclave &&
 		!(agent && agent->ghost.enclave == p->ghost.enclave);
 }
 
