@@ -75,17 +75,21 @@ static int stop_agents(FIXTURE_DATA(policy) *self)
  */
 static pid_t start_keeper(FIXTURE_DATA(policy) *self)
 {
+	uint32_t *ready = &self->rounds[NTASKS + 1];
 	uint64_t full, good = 0;
 	pid_t pid;
 
 	pid = fork();
+	if (pid > 0 && !gt_wait_for(__atomic_load_n(ready, __ATOMIC_ACQUIRE)))
+		return -1;
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	mlockall(MCL_CURRENT);
 	/* A link ends with its last descriptor. */
 	close(self->b.link[GT_SCHED]);
 	close(self->b.link[GT_MSG]);
+	mlockall(MCL_CURRENT);
+	__atomic_store_n(ready, 1, __ATOMIC_RELEASE);
 	for (;;) {
 		full = __atomic_load_n(&self->f->full, __ATOMIC_RELAXED);
 		if (full != good) {
@@ -125,7 +129,7 @@ static int set_up(FIXTURE_DATA(policy) *self,
 	if (ret)
 		return ret;
 	self->keeper = start_keeper(self);
-	return self->keeper < 0 ? -errno : 0;
+	return self->keeper < 0 ? -ECHILD : 0;
 }
 
 static void tear_down(FIXTURE_DATA(policy) *self)
