@@ -81,7 +81,11 @@ static void take_messages(struct policy *p)
 	q->logged = 0;
 }
 
-/* The next in turn that wants a CPU; NULL: nobody does. */
+/*
+ * The next in turn that wants a CPU; NULL: nobody does. Who joins while it runs is
+ * announced before it is off its CPU, and no message says when: the commit is tried
+ * again then.
+ */
 static struct ghost_status_word *next_runnable(struct policy *p)
 {
 	struct ghost_status_word *sw;
@@ -93,7 +97,7 @@ static struct ghost_status_word *next_runnable(struct policy *p)
 		sw = gt_sw_at(p->a->e, p->task[p->turn].info);
 		flags = gt_flags(sw);
 		if ((flags & GHOST_SW_TASK_RUNNABLE) &&
-		    !(flags & (GHOST_SW_TASK_ONCPU | GHOST_SW_F_CANFREE)))
+		    !(flags & GHOST_SW_F_CANFREE))
 			return sw;
 	}
 	return NULL;

@@ -186,6 +186,8 @@ FIXTURE_VARIANT_ADD(pid, fallback) { .policy = false };
 
 FIXTURE_SETUP(pid)
 {
+	if (access("/proc/self/ns/pid", F_OK))
+		SKIP(return, "a kernel without PID namespaces");
 	ASSERT_EQ(0, gt_begin());
 	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
 		TH_LOG("enclave: %s", self->e.step);
@@ -249,7 +251,7 @@ static pid_t start_namespace(FIXTURE_DATA(pid) *self, bool joins)
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (unshare(CLONE_NEWPID))
-			_exit(77);
+			_exit(1);
 		init = fork();
 		if (!init)
 			init_main(self, joins);
@@ -269,12 +271,9 @@ static void ends(struct __test_metadata *_metadata, FIXTURE_DATA(pid) *self,
 	if (!variant->policy)
 		ASSERT_EQ(1, gt_file_put(&self->e, "fallback", "1"));
 	self->outer = start_namespace(self, joins);
-	if (!gt_wait_for(__atomic_load_n(&self->init[1], __ATOMIC_ACQUIRE) == CHILDREN)) {
-		ASSERT_EQ(self->outer, waitpid(self->outer, &status, 0));
-		self->outer = 0;
-		ASSERT_EQ(77, WEXITSTATUS(status));
-		SKIP(return, "a kernel without PID namespaces");
-	}
+	ASSERT_TRUE(gt_wait_for(__atomic_load_n(&self->init[1], __ATOMIC_ACQUIRE) ==
+				CHILDREN))
+		TH_LOG("%d joined", self->init[1]);
 	if (joins)
 		ASSERT_TRUE(gt_wait_for(gt_policy(self->init[0]) == SCHED_GHOST));
 	ASSERT_LT(0, gt_file_get(&self->e, "tasks", buf, sizeof(buf)));
