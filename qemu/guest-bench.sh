@@ -226,11 +226,18 @@ normal_and_scx()
 	under_scx scx_central
 }
 
+# measure_tick SCHED CPU. For half a second timers of what ran before are still in the
+# CPU's queue; the repetition that is thrown away is so long.
+measure_tick()
+{
+	measure "$1" 1 ghost-bench tick --cpus "$2" --rounds 100
+}
+
 # no_enclave CPU: the rows of normal threads that are not measured anyway.
 no_enclave()
 {
 	measure eevdf 1 ghost-bench fork --cpus "$1"
-	measure eevdf 1 ghost-bench tick --cpus "$1"
+	measure_tick eevdf "$1"
 }
 
 # beside CPU COMMAND...: normal threads' rows on a CPU that no enclave has, those of
@@ -242,23 +249,31 @@ beside()
 	# shellcheck disable=SC2086 # two words or none
 	measure beside 1 ghost-bench pipe --cpus "$cpu" $few
 	measure beside 1 ghost-bench fork --cpus "$cpu"
-	measure beside 1 ghost-bench tick --cpus "$cpu"
+	measure_tick beside "$cpu"
 	perf_rows beside 1 "$@"
 }
 
-# While members of an enclave sleep; it has no CPU.
+# wait_as_members N: that many tasks of $enclave, which wait for a writer. A sleep
+# would have a timer, and one more in the queue of a CPU costs each tick of it.
+wait_as_members()
+{
+	[ -p /tmp/never ] || mkfifo /tmp/never
+	for _ in $(seq "$1"); do
+		taskset 3 ghostctl run "$enclave" -- cat /tmp/never >$log 2>&1 &
+	done
+	within 20 has_members "$1" || missing beside 1 pipe
+}
+
+# While members of an enclave wait; it has no CPU.
 beside_idle()
 {
 	enclave=77
 	if { echo "create $enclave 91" >$fs/ctl &&
 	     echo 'create sw_region 0 0' >$fs/enclave_$enclave/ctl &&
 	     echo 1 >$fs/enclave_$enclave/fallback; } 2>$log; then
-		for _ in 1 2 3 4 5 6 7 8 9 10; do
-			ghostctl run "$enclave" -- sleep 99999 >$log 2>&1 &
-		done
-		within 20 has_members 10 || missing beside 1 pipe
+		wait_as_members 10
 		beside "$single" env
-		killall -q -9 sleep
+		killall -q -9 cat
 		ghostctl destroy "$enclave"
 	else
 		missing beside 1 pipe
@@ -314,19 +329,16 @@ parked_rows()
 	# shellcheck disable=SC2086 # two words or none
 	measure "$1" 1 ghost-bench pipe --cpus 0 $few
 	forks "$1"
-	measure "$1" 1 ghost-bench tick --cpus 0
+	measure_tick "$1" 0
 	perf_rows "$1" 1 env
 }
 
-# While the agent of CPU 1 waits for messages, and its tasks sleep.
+# While the agent of CPU 1 waits for messages, and its tasks for something else.
 beside_parked()
 {
-	for _ in 1 2; do
-		taskset 2 ghostctl run "$enclave" -- sleep 99999 >$log 2>&1 &
-	done
-	within 20 has_members 2 || missing beside 1 pipe
+	wait_as_members 2
 	parked_rows beside
-	killall -q -9 sleep
+	killall -q -9 cat
 }
 
 parked()

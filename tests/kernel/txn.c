@@ -283,8 +283,8 @@ TEST_F(txn, run_flags_wake_the_agent)
 		{ RTLA_ON_BLOCKED, GT_BLOCK, MSG_TASK_BLOCKED },
 		{ RTLA_ON_YIELD, GT_YIELD, MSG_TASK_YIELD },
 	};
+	uint32_t before = 0;
 	struct gt_msg m;
-	uint32_t before;
 	int i;
 
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
@@ -297,10 +297,11 @@ TEST_F(txn, run_flags_wake_the_agent)
 		 * run to the end since.
 		 */
 		do {
-			before = gt_barrier(agents[1].sw);
-			if (gt_flags(gt_sw(&self->e, self->t.gtid)) & GHOST_SW_TASK_RUNNABLE)
+			if (gt_flags(gt_sw(&self->e, self->t.gtid)) & GHOST_SW_TASK_RUNNABLE) {
+				before = gt_barrier(agents[1].sw);
 				ASSERT_EQ(GHOST_TXN_COMPLETE,
 					  gt_schedule(self->by, 1, &self->t, t[i].flag));
+			}
 			ASSERT_EQ(0, gt_next(&self->e.q, self->t.gtid, GT_WAIT_MS, &m));
 		} while (m.type == MSG_TASK_PREEMPT);
 		EXPECT_EQ(t[i].type, m.type);
