@@ -67,7 +67,7 @@ tests/torture/worker_ops\.c	ENOSYS
 tests/kernel/(gt_)?switchto\.[ch]	MACRO_ARG_PRECEDENCE
 # The harness: EXPECT_EQ() is more than a statement, FIXTURE_DATA(x) is a type
 tests/.*	BRACES
-tests/(library/(live|hints)|e2e/hints_act|kernel/(fallback|coredump|bpf_.*|instr_.*))\.c	SPACING
+tests/(library/(live|hints)|e2e/hints_act|kernel/(fallback|coredump|namespace|stuck|bpf_.*|instr_.*))\.c	SPACING
 # Instructions of BPF are initializers; the linker makes the symbols of a file
 tests/kernel/gt_bpf\.h	COMPLEX_MACRO
 tests/kernel/gt_bpf\.c	AVOID_EXTERNS

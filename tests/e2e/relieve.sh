@@ -9,7 +9,7 @@ planned=7
 . "$(dirname "$0")/tap.inc"
 
 if [ "$cpus" -lt 3 ]; then
-	for i in 1 2 3 4 5 6 7; do
+	for _ in 1 2 3 4 5 6 7; do
 		skip "a CPU that is taken" "3 CPUs are needed"
 	done
 	done_testing
@@ -50,7 +50,7 @@ sleep 10
 check "nobody reaches the limit" test -e "/sys/fs/ghost/enclave_$enclave"
 check "they go on" three_times
 check "the policy says so" \
-	grep -q "go on on other CPUs" "$tmp/fifo.log"
+	grep -q "moved to other CPUs" "$tmp/fifo.log"
 check "no kernel report" kernel_is_clean
 
 done_testing

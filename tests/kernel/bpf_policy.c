@@ -414,7 +414,7 @@ TEST_F_TIMEOUT(policy, death_of_the_agents, 120)
 	say(_metadata, self);
 }
 
-/* Of a CPU that goes its agent goes, too; the programs go on on the others. */
+/* Of a CPU that goes its agent goes, too; on the others the programs go on. */
 TEST_F_TIMEOUT(policy, cpus_go_and_come, 120)
 {
 	int cpu = self->last, i;

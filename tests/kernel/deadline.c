@@ -252,15 +252,16 @@ static long unlock_pi(long lock)
 static bool has_deadline(pid_t pid)
 {
 	char path[64], buf[512], *at;
-	int priority = 0;
+	int i;
 
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (gt_read_file(path, buf, sizeof(buf)) <= 0 || !(at = strrchr(buf, ')')))
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
 		return false;
-	/* Field 18, and the state is the third. */
-	sscanf(at + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %d",
-	       &priority);
-	return priority == -101;
+	/* Field 18; the name is the second. */
+	at = strrchr(buf, ')');
+	for (i = 2; at && i < 18; i++)
+		at = strchr(at + 1, ' ');
+	return at && atoi(at) == -101;
 }
 
 /* It is not a deadline thread, though it runs as one; nor is it kept back. */

@@ -34,7 +34,7 @@ static long number(const char *file)
 FIXTURE_SETUP(freq)
 {
 	if (!gt_has_module(MODULE))
-		SKIP(return, "needs a module that build-kernel.sh builds with CONFIG_MODULE_UNLOAD");
+		SKIP(return, "needs a module that is built with CONFIG_MODULE_UNLOAD");
 	ASSERT_EQ(0, gt_begin());
 	ASSERT_EQ(0, gt_insmod(MODULE, ""));
 	ASSERT_LT(0, gt_write_file(CPUFREQ "scaling_governor", "schedutil"));

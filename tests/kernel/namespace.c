@@ -244,7 +244,8 @@ static pid_t start_namespace(FIXTURE_DATA(pid) *self, bool joins)
 {
 	pid_t pid;
 
-	self->init[0] = self->init[1] = 0;
+	self->init[0] = 0;
+	self->init[1] = 0;
 	pid = fork();
 	if (!pid) {
 		pid_t init;

@@ -199,7 +199,7 @@ static void every_second(struct session *s)
 	s->released = released;
 	if (moved != s->moved)
 		fprintf(stderr,
-			"ghost-fifo: enclave %lu: %d tasks go on on other CPUs\n"
+			"ghost-fifo: enclave %lu: %d tasks moved to other CPUs\n"
 			"  other threads keep theirs: ghostctl top %lu\n",
 			s->id, moved - s->moved, s->id);
 	s->moved = moved;

@@ -17,9 +17,6 @@
 #define TASKS_SEEN	1024		/* looked at for them, with a lock held */
 #define QUEUES_SHOWN	64
 
-/* The name of a thread is its own choice, and a record has lines. */
-#define COMM_FMT	"%*pE"
-#define COMM_ARG(comm)	(int)strnlen(comm, TASK_COMM_LEN), comm
 
 /**
  * struct ghost_exit_record - one text
@@ -142,6 +139,14 @@ static void show_queues(struct seq_buf *s, struct ghost_enclave *e)
 	}
 }
 
+/* The name of a thread is its own choice, and a record has lines. */
+static void show_thread(struct seq_buf *s, const char *what, pid_t pid,
+			const char *comm)
+{
+	seq_buf_printf(s, "%s %d (%*pE)", what, pid,
+		       (int)strnlen(comm, TASK_COMM_LEN), comm);
+}
+
 static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
 {
 	struct rq *rq = cpu_rq(cpu);
@@ -152,18 +157,19 @@ static void show_cpu(struct seq_buf *s, struct ghost_enclave *e, int cpu)
 	rq_lock_irqsave(rq, &rf);
 	curr = ghost_curr(rq);
 	agent = g->agent;
-	seq_buf_printf(s, "cpu %d: runs %d (" COMM_FMT "), ", cpu,
-		       task_pid_nr(curr), COMM_ARG(curr->comm));
+	seq_buf_printf(s, "cpu %d: ", cpu);
+	show_thread(s, "runs", task_pid_nr(curr), curr->comm);
+	seq_buf_puts(s, ", ");
 	if (g->latched)
 		seq_buf_printf(s, "latched %d, ", task_pid_nr(g->latched));
-	if (agent)
-		seq_buf_printf(s, "agent %d (" COMM_FMT ") %c%s, barrier %d",
-			       task_pid_nr(agent), COMM_ARG(agent->comm),
-			       task_state_to_char(agent),
+	if (agent) {
+		show_thread(s, "agent", task_pid_nr(agent), agent->comm);
+		seq_buf_printf(s, " %c%s, barrier %d", task_state_to_char(agent),
 			       g->parked ? " parked" : "",
 			       atomic_read(&g->abarrier));
-	else
+	} else {
 		seq_buf_puts(s, "no agent");
+	}
 	seq_buf_printf(s, ", run_flags %#x, cpu_seqnum %llu\n", g->run_flags,
 		       g->cpu_seqnum);
 	if (agent && agent->ghost.queue) {
@@ -184,8 +190,8 @@ static void show_task(struct seq_buf *s, struct task_struct *p)
 {
 	unsigned long since = READ_ONCE(p->ghost.last_runnable);
 
-	seq_buf_printf(s, "task %d (" COMM_FMT ") %c on cpu %d, barrier %u",
-		       task_pid_nr(p), COMM_ARG(p->comm), task_state_to_char(p),
+	show_thread(s, "task", task_pid_nr(p), p->comm);
+	seq_buf_printf(s, " %c on cpu %d, barrier %u", task_state_to_char(p),
 		       task_cpu(p), READ_ONCE(p->ghost.barrier));
 	if (since)
 		seq_buf_printf(s, ", waits for %u ms", waited_ms(since));
@@ -222,10 +228,11 @@ static void show_blame(struct seq_buf *s, const struct ghost_enclave *e)
 
 	if (!b->pid)
 		return;
+	show_thread(s, e->reason == GHOST_EXIT_HOG ? "agent" : "task", b->pid,
+		    b->comm);
 	seq_buf_printf(s, e->reason == GHOST_EXIT_HOG ?
-		       "agent %d (" COMM_FMT ") kept others waiting for %llu ms on cpu %d\n" :
-		       "task %d (" COMM_FMT ") waited for %llu ms on cpu %d\n",
-		       b->pid, COMM_ARG(b->comm), b->waited_ms, b->cpu);
+		       " kept others waiting for %llu ms on cpu %d\n" :
+		       " waited for %llu ms on cpu %d\n", b->waited_ms, b->cpu);
 	if (b->no_agent)
 		seq_buf_puts(s, "no agent was able to run\n");
 }

@@ -397,13 +397,13 @@ void __ghost_fallback_arrived(struct task_struct *p);
 
 /*
  * Is @p, a member, bound by migrate_disable() to a CPU that has no agent of its
- * enclave? Nobody else can run it. rq lock held; data_race: of a thread that runs it
- * is a guess, and put_prev_task() asks again.
+ * enclave? Nobody else can run it. rq lock held.
  */
 static inline bool ghost_stuck(struct rq *rq, struct task_struct *p)
 {
 	struct task_struct *agent = rq->ghost.agent;
 
+	/* data_race: of a thread that runs a guess, put_prev_task() asks again. */
 	return unlikely(data_race(is_migration_disabled(p))) && p->ghost.enclave &&
 		!(agent && agent->ghost.enclave == p->ghost.enclave);
 }
