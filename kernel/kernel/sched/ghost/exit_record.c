@@ -17,7 +17,6 @@
 #define TASKS_SEEN	1024		/* looked at for them, with a lock held */
 #define QUEUES_SHOWN	64
 
-
 /**
  * struct ghost_exit_record - one text
  * @ref: the list's, and one for each reader
