@@ -368,7 +368,7 @@ static bool has_done(struct gt_task *t)
 }
 
 /* Lent to the fair class, for there is no agent, it is a member still. */
-TEST_F(fault, fork)
+TEST_F_TIMEOUT(fault, fork, 300)
 {
 	char buf[256];
 

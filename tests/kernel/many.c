@@ -37,6 +37,17 @@ static void *sleeper_main(void *arg)
 	return NULL;
 }
 
+static bool asleep(pid_t tid)
+{
+	char path[64], buf[512], *at;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", tid);
+	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
+		return false;
+	at = strrchr(buf, ')');
+	return at && at[2] == 'S';
+}
+
 FIXTURE_SETUP(many)
 {
 	pthread_attr_t attr;
@@ -56,6 +67,8 @@ FIXTURE_SETUP(many)
 					    sleeper_main, &self->s[i].tid));
 		ASSERT_TRUE(gt_wait_for(__atomic_load_n(&self->s[i].tid,
 							__ATOMIC_ACQUIRE)));
+		/* Nobody schedules it on the way there. */
+		ASSERT_TRUE(gt_wait_for(asleep(self->s[i].tid)));
 		ASSERT_EQ(0, gt_join(&self->e, self->s[i].tid));
 	}
 }
