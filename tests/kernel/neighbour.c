@@ -200,7 +200,7 @@ static void churn_on(void)
 }
 
 /* Meanwhile its task blocks, wakes up and is scheduled again, each time. */
-TEST_F(neighbour, does_not_starve)
+TEST_F_TIMEOUT(neighbour, does_not_starve, 100)
 {
 	struct gt_task *t = &self->t;
 	pid_t pid[CHURNERS];
