@@ -233,26 +233,6 @@ measure_tick()
 	measure "$1" 1 ghost-bench tick --cpus "$2" --rounds 100
 }
 
-# no_enclave CPU: the rows of normal threads that are not measured anyway.
-no_enclave()
-{
-	measure eevdf 1 ghost-bench fork --cpus "$1"
-	measure_tick eevdf "$1"
-}
-
-# beside CPU COMMAND...: normal threads' rows on a CPU that no enclave has, those of
-# perf through COMMAND.
-beside()
-{
-	cpu=$1
-	shift
-	# shellcheck disable=SC2086 # two words or none
-	measure beside 1 ghost-bench pipe --cpus "$cpu" $few
-	measure beside 1 ghost-bench fork --cpus "$cpu"
-	measure_tick beside "$cpu"
-	perf_rows beside 1 "$@"
-}
-
 # wait_as_members N: that many tasks of $enclave, which wait for a writer. A sleep
 # would have a timer, and one more in the queue of a CPU costs each tick of it.
 wait_as_members()
@@ -272,7 +252,11 @@ beside_idle()
 	     echo 'create sw_region 0 0' >$fs/enclave_$enclave/ctl &&
 	     echo 1 >$fs/enclave_$enclave/fallback; } 2>$log; then
 		wait_as_members 10
-		beside "$single" env
+		# shellcheck disable=SC2086 # two words or none
+		measure beside 1 ghost-bench pipe --cpus "$single" $few
+		measure beside 1 ghost-bench fork
+		measure_tick beside "$single"
+		perf_rows beside 1 env
 		killall -q -9 cat
 		ghostctl destroy "$enclave"
 	else
@@ -293,7 +277,8 @@ beside_busy()
 		>/dev/null 2>&1 &
 	members=$!
 	within 20 has_members 3 || missing beside 1 pipe
-	beside "$single" taskset 2
+	measure beside 1 ghost-bench pipe --cpus "$single"
+	measure beside 1 ghost-bench fork --cpus "$single"
 	kill -9 $members
 	wait $members
 	killall -q -9 ghost-bench
@@ -306,7 +291,7 @@ forks()
 {
 	samples=
 	sleepers=
-	for _ in $(seq $((20 * reps))); do
+	for _ in $(seq $((10 * reps))); do
 		sleep 99999 &
 		sleepers="$sleepers $!"
 		ghost-bench fork --cpus 0 --reps 1 --rounds 50 $unit \
@@ -326,6 +311,7 @@ forks()
 # that all instructions are CPU 0's.
 parked_rows()
 {
+	taskset -p 1 $$ >/dev/null
 	# shellcheck disable=SC2086 # two words or none
 	measure "$1" 1 ghost-bench pipe --cpus 0 $few
 	forks "$1"
@@ -334,23 +320,20 @@ parked_rows()
 }
 
 # While the agent of CPU 1 waits for messages, and its tasks for something else.
-beside_parked()
-{
-	wait_as_members 2
-	parked_rows beside
-	killall -q -9 cat
-}
-
+beside_# Alternately, since memory is not the same after a while. The policy's main thread
+# wakes once a slice, and its timer is to be in the queue of CPU 1, as it is.
 parked()
 {
 	# The numbers of processes are in a tree, which grows a level at 4096
 	echo 4000 >/proc/sys/kernel/pid_max
 	loops=100
-	times=9
-	parked_rows eevdf
-	# The main thread of ghost-fifo wakes once a slice
+	times=5
 	options='--slice 100000'
-	under fifo 1 beside_parked
+	for _ in 1 2; do
+		parked_rows eevdf
+		taskset -p 2 $$ >/dev/null
+		under fifo 1 beside_parked
+	done
 	options=
 }
 
@@ -482,7 +465,8 @@ plain)
 	;;
 single)
 	normal_and_scx
-	no_enclave "$single"
+	measure eevdf 1 ghost-bench fork
+	measure_tick eevdf "$single"
 	beside_idle
 	measure agent 1 ghost-bench local
 	measure agent 1 ghost-bench at-schedule
@@ -492,8 +476,7 @@ single)
 pair)
 	normal_and_scx
 	measure eevdf 1 ghost-bench threads --cpus 1
-	no_enclave "$single"
-	perf_rows eevdf 1 taskset 2
+	measure eevdf 1 ghost-bench fork --cpus 1
 	under fifo 0 beside_busy
 	measure agent 1 ghost-bench local --cpus 1
 	measure agent 1 ghost-bench at-schedule --cpus 1

@@ -76,21 +76,6 @@ static uint64_t runtime_of(pid_t pid)
 		strtoull(buf, NULL, 10) : 0;
 }
 
-/* The CPU that it has been on last, field 39. */
-static int cpu_of(pid_t pid)
-{
-	char path[64], buf[512], *at;
-	int i;
-
-	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	if (gt_read_file(path, buf, sizeof(buf)) <= 0)
-		return -1;
-	at = strrchr(buf, ')');
-	for (i = 2; at && i < 39; i++)
-		at = strchr(at + 1, ' ');
-	return at ? atoi(at) : -1;
-}
-
 static int commit(FIXTURE_DATA(stuck) *self, int cpu, uint32_t barrier)
 {
 	return gt_commit(&agents[1], cpu, &(struct gt_txn){
@@ -200,7 +185,7 @@ TEST_F_TIMEOUT(stuck, agent_leaves, 100)
 		ASSERT_EQ(0, gt_agent_start(&agents[2], &self->e, 2, -1));
 		/* Let it run here, and there when it is bound no longer. */
 		ASSERT_TRUE(gt_wait_for((try(self, 1), try(self, 2),
-					 cpu_of(self->t.pid) == 2)));
+					 gt_cpu_of(self->t.pid) == 2)));
 		ASSERT_EQ(0, gt_agent_stop(&agents[2]));
 		ASSERT_TRUE(gets_on(self)) TH_LOG("round %d", i);
 		ASSERT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
