@@ -320,7 +320,14 @@ parked_rows()
 }
 
 # While the agent of CPU 1 waits for messages, and its tasks for something else.
-beside_# Alternately, since memory is not the same after a while. The policy's main thread
+beside_parked()
+{
+	wait_as_members 2
+	parked_rows beside
+	killall -q -9 cat
+}
+
+# Alternately, since memory is not the same after a while. The policy's main thread
 # wakes once a slice, and its timer is to be in the queue of CPU 1, as it is.
 parked()
 {

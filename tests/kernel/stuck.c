@@ -152,28 +152,6 @@ TEST_F_TIMEOUT(stuck, joins, 100)
 	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 }
 
-/* Of what is stale elsewhere the barrier stands, and where it is it can run. */
-static bool is_stale_elsewhere(FIXTURE_DATA(stuck) *self)
-{
-	struct ghost_status_word *sw = gt_sw(&self->e, self->t.gtid);
-	uint32_t barrier;
-
-	try(self, 1);
-	barrier = gt_barrier(sw);
-	return !(gt_flags(sw) & GHOST_SW_TASK_ONCPU) &&
-		commit(self, 2, barrier) == GHOST_TXN_TARGET_STALE &&
-		gt_barrier(sw) == barrier &&
-		commit(self, 1, barrier) == GHOST_TXN_COMPLETE;
-}
-
-TEST_F_TIMEOUT(stuck, where_it_is, 100)
-{
-	ASSERT_EQ(0, gt_set_cpus(&self->e, "1-2"));
-	ASSERT_EQ(0, gt_agent_start(&agents[2], &self->e, 2, -1));
-	ASSERT_EQ(0, gt_join(&self->e, self->t.pid));
-	EXPECT_TRUE(gt_wait_for(is_stale_elsewhere(self)));
-}
-
 /* The agent of the CPU goes, and comes back. */
 TEST_F_TIMEOUT(stuck, agent_leaves, 100)
 {
