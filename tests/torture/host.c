@@ -111,7 +111,6 @@ static void leave_in_order(int online)
 
 static int prepare(int slot, const char *kind)
 {
-	struct ghost_ioc_set_default_queue def;
 	struct rng r = rng_at(STREAM + slot, shared->slots[slot].starts);
 	int ret;
 
@@ -126,9 +125,20 @@ static int prepare(int slot, const char *kind)
 	if (!ret)
 		ret = gt_queue_create(e.ctl, policy.honest ? 4096 : 64U << below(&r, 7),
 				      &queue);
-	if (ret)
-		return ret;
-	def.fd = queue.fd;
+	return ret;
+}
+
+/*
+ * Not before the predecessor has left: it may adopt a task that was announced
+ * here, and what our queue says of it is old then.
+ */
+static int begin(int slot, bool bpf)
+{
+	struct ghost_ioc_set_default_queue def = { .fd = queue.fd };
+
+	if (!host_bpf_alone(&e) ||
+	    (bpf && host_bpf_start(&e, shared->slots[slot].starts)))
+		return -EBUSY;
 	return gt_ioctl(e.ctl, GHOST_IOC_SET_DEFAULT_QUEUE, &def);
 }
 
@@ -159,8 +169,7 @@ int host_main(int slot, const char *kind)
 	if (prepare(slot, kind))
 		return 1;
 	online = go_online();
-	if (online < 0 || !host_bpf_alone(&e) ||
-	    (bpf && host_bpf_start(&e, shared->slots[slot].starts)))
+	if (online < 0 || begin(slot, bpf))
 		return 1;
 	while ((cpus = enclave_cpus()) >= 0 && !load(&leave)) {
 		if (tend_agents(cpus, !bpf))

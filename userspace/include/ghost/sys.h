@@ -406,6 +406,8 @@ GHOST_API int ghost_sys_create_queue(int ctl, int elems, int node,
  * @gtid: task, or agent: then the messages about its CPU; 0 = caller
  * @barrier: its barrier as the caller knows it
  *
+ * What another queue still holds about it is not newer than @barrier.
+ *
  * Return: GHOST_ASSOC_SF_* bits, or -errno; -ESTALE: the barrier moved on;
  * -ENOENT: it is no member; -EBADF: @qfd is no queue; -EINVAL: of another
  * enclave.
@@ -417,6 +419,9 @@ GHOST_API int ghost_sys_assoc_queue(int ctl, int qfd, int64_t gtid,
  * ghost_sys_set_default_queue() - queue of tasks that join from now on
  * @ctl: "ctl"
  * @qfd: queue; closing it unsets it
+ *
+ * A successor does so once its predecessor has left: until then that one may take
+ * up a task that was announced here.
  *
  * Return: 0; -EBADF: @qfd is no queue; -EINVAL: of another enclave.
  */
