@@ -322,6 +322,40 @@ TEST_F(enclave, references_keep_nothing_alive_but_memory)
 	}
 }
 
+/* Whoever has a file of it open keeps neither its regions, nor tasks from others. */
+TEST_F(enclave, open_files_keep_neither_memory_nor_tasks)
+{
+	int status = gt_file(&self->e, "status", O_RDONLY);
+	int sw = gt_file(&self->e, "sw_regions/sw_0", O_RDONLY);
+	struct gt_enclave next;
+	struct gt_watch watch;
+	struct gt_msg m;
+	int err;
+
+	ASSERT_LE(0, status);
+	ASSERT_LE(0, sw);
+	/* Its word is never freed, and what follows is to wait for that. */
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_watch_begin(&watch));
+	watch.areas--;
+	ASSERT_EQ(0, gt_destroy(&self->e));
+	ASSERT_TRUE(gt_gone(&self->e));
+	EXPECT_TRUE(gt_watch_freed(&watch)) TH_LOG("the region is still there");
+	gt_watch_end(&watch);
+	EXPECT_EQ(NULL, gt_map(sw, GHOST_SW_REGION_SIZE, PROT_READ, &err));
+	EXPECT_EQ(-ENODEV, err);
+
+	ASSERT_EQ(0, gt_enclave_create(&next, "1")) TH_LOG("enclave: %s", next.step);
+	ASSERT_EQ(0, gt_agent_start(&agent, &next, 1, -1));
+	ASSERT_EQ(0, gt_join(&next, self->t.pid));
+	EXPECT_EQ(0, gt_next_type(&next.q, self->t.gtid, MSG_TASK_NEW, &m));
+	gt_agent_stop(&agent);
+	gt_destroy(&next);
+	gt_enclave_close(&next);
+	close(status);
+	close(sw);
+}
+
 /* ---- ephemeral ---- */
 
 TEST_F(enclave, several_end_with_their_process)

@@ -57,7 +57,7 @@ FIXTURE_TEARDOWN(memory)
 {
 	gt_destroy(&self->e);
 	gt_enclave_close(&self->e);
-	/* The regions go with the last descriptor. */
+	/* The queues go with the last descriptor. */
 	EXPECT_TRUE(gt_wait_for(bytes("memory.current") <
 				(long long)self->queue_size))
 		TH_LOG("%lld bytes are left", bytes("memory.current"));

@@ -36,44 +36,91 @@ static void enclave_free(struct ghost_enclave *e)
 	kfree(e);
 }
 
-static void enclave_free_work(struct work_struct *work)
+/* The last file is closed as well. */
+static void free_work(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, free_work);
-	struct ghost_sw_region *r, *tmp;
-	struct hlist_node *next;
-	struct task_struct *p;
+
+	/* What an operation on a file that had begun before has asked for. */
+	cancel_delayed_work_sync(&e->watchdog);
+	irq_work_sync(&e->irq_work);
+	if (e->sw_dir)
+		dput(e->sw_dir);
+	put_pid(e->owner);
+	enclave_free(e);
+}
+
+static void enclave_unpinned(struct kref *pins)
+{
+	struct ghost_enclave *e = container_of(pins, struct ghost_enclave, pins);
+
+	queue_work(system_unbound_wq, &e->free_work);
+}
+
+/* Not under a rq lock. */
+void ghost_enclave_unpin(struct ghost_enclave *e)
+{
+	kref_put(&e->pins, enclave_unpinned);
+}
+
+static struct task_struct *take_gated(struct ghost_enclave *e)
+{
+	struct task_struct *p, *found = NULL;
 	int bucket;
+
+	raw_spin_lock_irq(&e->lock);
+	hash_for_each(e->gated, bucket, p, ghost.gate_node) {
+		hash_del(&p->ghost.gate_node);
+		found = p;
+		break;
+	}
+	raw_spin_unlock_irq(&e->lock);
+	return found;
+}
+
+/*
+ * Nobody is left who schedules or is scheduled here. What they shared with user
+ * space goes now, whoever has a file open still.
+ */
+static void end_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, end_work);
+	struct ghost_sw_region *r, *tmp;
+	struct task_struct *p;
+	LIST_HEAD(regions);
+	int cpu;
 
 	raw_spin_lock_irq(&enclaves_lock);
 	list_del(&e->node);
 	raw_spin_unlock_irq(&enclaves_lock);
 
-	cancel_delayed_work_sync(&e->watchdog);
-	irq_work_sync(&e->irq_work);
-
 	/* No member is left, so nothing is added any more. */
-	hash_for_each_safe(e->gated, bucket, next, p, ghost.gate_node) {
-		hash_del(&p->ghost.gate_node);
+	while ((p = take_gated(e)))
 		ghost_ungate(p);
-	}
 
 	/* Whoever found the transactions or the enclave through a CPU. */
 	synchronize_rcu();
-	irq_work_sync(&e->irq_work);
-	if (e->sw_dir)
-		dput(e->sw_dir);
-	put_pid(e->owner);
-	list_for_each_entry_safe(r, tmp, &e->regions, list)
+
+	/* A page fault that had begun before sees all, or nothing. */
+	raw_spin_lock_irq(&e->lock);
+	e->ended = true;
+	list_splice_init(&e->regions, &regions);
+	raw_spin_unlock_irq(&e->lock);
+	list_for_each_entry_safe(r, tmp, &regions, list)
 		ghost_region_free(r);
-	enclave_free(e);
+	for_each_possible_cpu(cpu) {
+		__free_page(e->txn_page[cpu]);
+		e->txn_page[cpu] = NULL;
+	}
 	static_branch_slow_dec_deferred(&ghost_key);
+	ghost_enclave_unpin(e);
 }
 
 static void enclave_release(struct kref *ref)
 {
 	struct ghost_enclave *e = container_of(ref, struct ghost_enclave, ref);
 
-	queue_work(system_unbound_wq, &e->free_work);
+	queue_work(system_unbound_wq, &e->end_work);
 }
 
 /* Not under a rq lock. */
@@ -332,6 +379,9 @@ int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 		WRITE_ONCE(cpu_rq(cpu)->ghost.txn, txn);
 		rcu_assign_pointer(cpu_rq(cpu)->ghost.enclave, e);
 	}
+	/* While it is not dying this is not the first reference. */
+	if (removed)
+		ghost_enclave_get(e);
 unlock:
 	raw_spin_unlock_irq(&e->lock);
 	if (!ret)
@@ -341,8 +391,8 @@ unlock:
 	/* An agent must not wait for readers that only it can schedule. */
 	if (removed && ghost_agent(current)) {
 		ghost_enclave_todo(e, GHOST_TODO_RELEASE);
+		ghost_enclave_put(e);
 	} else if (removed) {
-		ghost_enclave_get(e);
 		release_work(&e->release_work);
 	}
 	return ret;
@@ -547,6 +597,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 		return NULL;
 
 	kref_init(&e->ref);
+	kref_init(&e->pins);
 	e->id = id;
 	e->serial = atomic64_inc_return(&serial);
 	e->abi = abi;
@@ -566,7 +617,8 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	mutex_init(&e->sweep_lock);
 	mutex_init(&e->read_lock);
 	INIT_WORK(&e->release_work, release_work);
-	INIT_WORK(&e->free_work, enclave_free_work);
+	INIT_WORK(&e->end_work, end_work);
+	INIT_WORK(&e->free_work, free_work);
 	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);
 
 	e->record = ghost_exit_alloc();

@@ -79,8 +79,8 @@ struct ghost_enclave *ghost_fs_ctl_fdget(int fd)
 		e = ERR_PTR(-EBADF);
 	else if (!(fd_file(f)->f_mode & FMODE_WRITE))
 		e = ERR_PTR(-EACCES);
-	else
-		ghost_enclave_get(e);
+	else if (!kref_get_unless_zero(&e->ref))
+		e = ERR_PTR(-EBADF);
 	fdput(f);
 	return e;
 }
@@ -433,20 +433,40 @@ static int check_mmap(struct file *file, struct vm_area_struct *vma, bool write)
 	return 0;
 }
 
-static vm_fault_t map_page(struct vm_fault *vmf, struct page *page)
+static struct page *cpu_data_page(struct ghost_node *node, pgoff_t pgoff)
 {
-	get_page(page);
+	return pgoff < nr_cpu_ids ? node->e->txn_page[pgoff] : NULL;
+}
+
+static struct page *region_page(struct ghost_node *node, pgoff_t pgoff)
+{
+	if (pgoff >= GHOST_SW_REGION_SIZE / PAGE_SIZE)
+		return NULL;
+	return vmalloc_to_page((void *)node->region->mem + pgoff * PAGE_SIZE);
+}
+
+/* What is mapped once stays until it is unmapped, whatever the enclave frees. */
+static vm_fault_t map_page(struct vm_fault *vmf,
+			   struct page *(*find)(struct ghost_node *node, pgoff_t pgoff))
+{
+	struct ghost_enclave *e = ghost_live_enclave(vmf->vma->vm_file);
+	struct page *page = NULL;
+
+	if (!e)
+		return VM_FAULT_SIGBUS;
+	raw_spin_lock_irq(&e->lock);
+	if (!e->ended)
+		page = find(ghost_node_of(vmf->vma->vm_file), vmf->pgoff);
+	if (page)
+		get_page(page);
+	raw_spin_unlock_irq(&e->lock);
 	vmf->page = page;
-	return 0;
+	return page ? 0 : VM_FAULT_SIGBUS;
 }
 
 static vm_fault_t cpu_data_fault(struct vm_fault *vmf)
 {
-	struct ghost_enclave *e = ghost_live_enclave(vmf->vma->vm_file);
-
-	if (!e || vmf->pgoff >= nr_cpu_ids || !e->txn_page[vmf->pgoff])
-		return VM_FAULT_SIGBUS;
-	return map_page(vmf, e->txn_page[vmf->pgoff]);
+	return map_page(vmf, cpu_data_page);
 }
 
 static const struct vm_operations_struct cpu_data_vm_ops = {
@@ -467,12 +487,7 @@ static const struct file_operations cpu_data_fops = {
 
 static vm_fault_t region_fault(struct vm_fault *vmf)
 {
-	struct file *file = vmf->vma->vm_file;
-
-	if (!ghost_live_enclave(file) || vmf->pgoff >= GHOST_SW_REGION_SIZE / PAGE_SIZE)
-		return VM_FAULT_SIGBUS;
-	return map_page(vmf, vmalloc_to_page((void *)ghost_node_of(file)->region->mem +
-					     vmf->pgoff * PAGE_SIZE));
+	return map_page(vmf, region_page);
 }
 
 static const struct vm_operations_struct region_vm_ops = {

@@ -3,8 +3,9 @@
  * SCHED_GHOST: the file tree at /sys/fs/ghost. One tree for all mounts, pinned
  * by an internal one.
  *
- * Each inode of an enclave holds a reference of it, so that an open file
- * needs none. After removal every operation answers ENODEV.
+ * Each inode of an enclave pins it, so that an open file need not. After removal
+ * every operation answers ENODEV; one that had begun finds the structure still,
+ * but perhaps no regions and transactions.
  */
 #include <linux/fs_context.h>
 #include <linux/kobject.h>
@@ -196,7 +197,7 @@ static struct dentry *add_file(struct dentry *parent, const char *name,
 		return NULL;
 	}
 	if (e)
-		ghost_enclave_get(e);
+		ghost_enclave_pin(e);
 	node->e = e;
 	node->file = f;
 	node->region = region;
@@ -214,7 +215,7 @@ static void ghost_evict_inode(struct inode *inode)
 	truncate_inode_pages_final(&inode->i_data);
 	clear_inode(inode);
 	if (node && node->e)
-		ghost_enclave_put(node->e);
+		ghost_enclave_unpin(node->e);
 	kfree(node);
 }
 

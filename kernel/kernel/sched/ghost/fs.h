@@ -12,9 +12,9 @@ struct ghost_file;
 
 /* What an inode stands for. */
 struct ghost_node {
-	struct ghost_enclave	*e;		/* counted; NULL at the top */
+	struct ghost_enclave	*e;		/* pinned; NULL at the top */
 	const struct ghost_file	*file;
-	struct ghost_sw_region	*region;
+	struct ghost_sw_region	*region;	/* until e->ended */
 };
 
 /* One row of the file tables. */

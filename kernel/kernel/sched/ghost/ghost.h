@@ -191,7 +191,10 @@ struct ghost_queue {
 
 /**
  * struct ghost_enclave - CPUs and threads under one policy
- * @ref: files, queues, members, works
+ * @ref: members, agents, works, BPF links, and until the destruction has begun.
+ *	At 0 what is shared with user space is freed
+ * @pins: inodes, queues with an open descriptor, and one for @ref; they keep this
+ *	structure, and no more
  * @node: in the list of enclaves (enclaves_lock)
  * @id: number in the name of the directory
  * @abi: version of the binary interface
@@ -208,11 +211,12 @@ struct ghost_queue {
  * @walks: walks over @tasks that are under way
  * @lost: members of which a message found no room
  * @gated: departed tasks whose status word is not freed yet, counted, by gtid
- * @regions: appended to under @lock, never shortened before release
+ * @regions: under @lock; empty once @ended
  * @nr_regions: how many (inode lock of @sw_dir)
  * @queues: those with an open descriptor
  * @default_queue: of new members; not counted, closing the queue clears it
- * @txn_page: one shared page a possible CPU, fixed at creation
+ * @txn_page: one shared page a possible CPU, fixed from creation until @ended
+ * @ended: @ref is 0, and these are freed; set once, under @lock
  * @runnable_timeout_ms: tunable, 0 is off; read without a lock, as all tunables
  * @commit_at_tick: tunable
  * @deliver_agent_runnability: tunable
@@ -256,11 +260,13 @@ struct ghost_queue {
  * @reap_work: moves members to the fair class
  * @fallback_work: lends members to it, or takes them back
  * @release_work: gives CPUs back
- * @free_work: frees after the last reference
+ * @end_work: frees what is shared after the last reference
+ * @free_work: frees the rest when nothing pins it any more
  * @watchdog: see watchdog.c
  */
 struct ghost_enclave {
 	struct kref		ref;
+	struct kref		pins;
 	struct list_head	node;
 	unsigned long		id;
 	u64			serial;
@@ -283,6 +289,7 @@ struct ghost_enclave {
 	struct list_head	queues;
 	struct ghost_queue	*default_queue;
 	struct page		**txn_page;
+	bool			ended;
 
 	unsigned long		runnable_timeout_ms;
 	u32			max_tasks;
@@ -329,6 +336,7 @@ struct ghost_enclave {
 	struct work_struct	reap_work;
 	struct work_struct	fallback_work;
 	struct work_struct	release_work;
+	struct work_struct	end_work;
 	struct work_struct	free_work;
 	struct delayed_work	watchdog;
 };
@@ -365,6 +373,7 @@ struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev);
 void ghost_check_home(struct rq *rq, struct task_struct *p);
 void ghost_by_worker(void (*fn)(void *arg), void *arg);
 void ghost_enclave_put(struct ghost_enclave *e);
+void ghost_enclave_unpin(struct ghost_enclave *e);
 void ghost_enclave_put_locked(struct ghost_enclave *e);
 int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus);
 void ghost_enclave_destroy(struct ghost_enclave *e, enum ghost_exit reason);
@@ -377,6 +386,11 @@ void ghost_enclave_bind(struct ghost_enclave *e);
 static inline void ghost_enclave_get(struct ghost_enclave *e)
 {
 	kref_get(&e->ref);
+}
+
+static inline void ghost_enclave_pin(struct ghost_enclave *e)
+{
+	kref_get(&e->pins);
 }
 
 /* exit_record.c */

@@ -271,7 +271,7 @@ static int ioc_run(struct ghost_ioc_run __user *uarg)
 	return ghost_run(&arg);
 }
 
-/* The caller holds a reference of @e. */
+/* The caller has a file of @e open. */
 long ghost_ioctl(struct ghost_enclave *e, unsigned int cmd, unsigned long arg)
 {
 	void __user *uarg = (void __user *)arg;

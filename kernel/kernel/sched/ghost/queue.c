@@ -59,7 +59,7 @@ static void queue_close(struct ghost_queue *q)
 	q->enclave = NULL;
 	raw_spin_unlock_irq(&e->lock);
 
-	ghost_enclave_put(e);
+	ghost_enclave_unpin(e);
 	ghost_queue_put(q);
 }
 
@@ -119,7 +119,7 @@ int ghost_queue_create(struct ghost_enclave *e, u32 elems, int node)
 	h->start = sizeof(*h);
 	h->nelems = elems;
 
-	ghost_enclave_get(e);
+	ghost_enclave_pin(e);
 	q->enclave = e;
 	raw_spin_lock_irq(&e->lock);
 	list_add_tail(&q->node, &e->queues);
