@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 /* Where normal threads go on a machine of which an enclave keeps a CPU busy. */
 #define _GNU_SOURCE
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 /* Nobody else comes near the enclave's CPU for so long: it is left alone. */
 #define LEFT_ALONE_MS	2000
 #define ROUNDS		8
+#define BIRTHS		100
 
 /* A policy of its own process keeps CPU 1 busy with the task. */
 FIXTURE(cfs) {
@@ -120,6 +122,51 @@ TEST_F_TIMEOUT(cfs, one_hog_more_and_no_load, GT_TEST_S)
 	ASSERT_LT(0, gt_write_file(ADDED, "0"));
 	ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus()));
 	EXPECT_TRUE(gt_wait_long(hog_on_cpu_1(self->hog), gt_sleep_ms(20)));
+}
+
+/*
+ * How many of BIRTHS children begin on CPU 1, with @added? -1: a hog came there, and
+ * that says nothing.
+ */
+static int born_there(FIXTURE_DATA(cfs) *self, const char *added)
+{
+	int i, n = 0, status;
+	pid_t pid;
+
+	if (gt_write_file(ADDED, added) < 0)
+		return -1;
+	self->since = 0;
+	if (!gt_wait_for(left_alone(self)))
+		return -1;
+	gt_pin(0, -1);
+	for (i = 0; i < BIRTHS; i++) {
+		pid = fork();
+		if (!pid)
+			_exit(sched_getcpu() == 1);
+		if (pid < 0 || waitpid(pid, &status, 0) != pid)
+			return -1;
+		n += WEXITSTATUS(status);
+	}
+	gt_pin(0, 0);
+	return hog_on_cpu_1(self->hog) ? -1 : n;
+}
+
+/* Where all CPUs have something to do a child begins on the one with the least load. */
+TEST_F_TIMEOUT(cfs, births_and_much_load, GT_TEST_S)
+{
+	int round, i, none, much;
+	bool fewer = false;
+
+	for (round = 0; round < ROUNDS && !fewer; round++) {
+		ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus() - 1));
+		none = born_there(self, "0");
+		much = none < 0 ? -1 : born_there(self, "1000000");
+		printf("# of %d on CPU 1: %d without, %d with much\n", BIRTHS, none, much);
+		fewer = much >= 0 && none >= BIRTHS / 2 && much < none * 3 / 4;
+		for (i = 0; i < gt_ncpus() - 1; i++)
+			gt_task_end(&self->hog[i]);
+	}
+	EXPECT_TRUE(fewer);
 }
 
 TEST_HARNESS_MAIN

@@ -15,7 +15,7 @@ static DEFINE_RAW_SPINLOCK(reserve_lock);
 
 static atomic64_t serial;
 
-/* Published and not freed, by their serial. */
+/* Published and not ended, by their serial. */
 static LIST_HEAD(enclaves);
 static DEFINE_RAW_SPINLOCK(enclaves_lock);
 
@@ -36,14 +36,23 @@ static void enclave_free(struct ghost_enclave *e)
 	kfree(e);
 }
 
+static void free_regions(struct list_head *regions)
+{
+	struct ghost_sw_region *r, *tmp;
+
+	list_for_each_entry_safe(r, tmp, regions, list)
+		ghost_region_free(r);
+}
+
 /* The last file is closed as well. */
 static void free_work(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, free_work);
 
-	/* What an operation on a file that had begun before has asked for. */
+	/* What operations on files that had begun before have asked for. */
 	cancel_delayed_work_sync(&e->watchdog);
 	irq_work_sync(&e->irq_work);
+	free_regions(&e->regions);
 	if (e->sw_dir)
 		dput(e->sw_dir);
 	put_pid(e->owner);
@@ -78,6 +87,14 @@ static struct task_struct *take_gated(struct ghost_enclave *e)
 	return found;
 }
 
+static void drop_gates(struct ghost_enclave *e)
+{
+	struct task_struct *p;
+
+	while ((p = take_gated(e)))
+		ghost_ungate(p);
+}
+
 /*
  * Nobody is left who schedules or is scheduled here. What they shared with user
  * space goes now, whoever has a file open still.
@@ -85,8 +102,6 @@ static struct task_struct *take_gated(struct ghost_enclave *e)
 static void end_work(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, end_work);
-	struct ghost_sw_region *r, *tmp;
-	struct task_struct *p;
 	LIST_HEAD(regions);
 	int cpu;
 
@@ -94,9 +109,8 @@ static void end_work(struct work_struct *work)
 	list_del(&e->node);
 	raw_spin_unlock_irq(&enclaves_lock);
 
-	/* No member is left, so nothing is added any more. */
-	while ((p = take_gated(e)))
-		ghost_ungate(p);
+	/* No member is left, so none is added any more. */
+	drop_gates(e);
 
 	/* Whoever found the transactions or the enclave through a CPU. */
 	synchronize_rcu();
@@ -105,9 +119,14 @@ static void end_work(struct work_struct *work)
 	raw_spin_lock_irq(&e->lock);
 	e->ended = true;
 	list_splice_init(&e->regions, &regions);
+	/* If the release work found no reference any more. */
+	raw_spin_lock(&reserve_lock);
+	cpumask_andnot(&reserved, &reserved, e->reserved);
+	raw_spin_unlock(&reserve_lock);
+	cpumask_clear(e->reserved);
 	raw_spin_unlock_irq(&e->lock);
-	list_for_each_entry_safe(r, tmp, &regions, list)
-		ghost_region_free(r);
+	wake_up_all(&e->wait);
+	free_regions(&regions);
 	for_each_possible_cpu(cpu) {
 		__free_page(e->txn_page[cpu]);
 		e->txn_page[cpu] = NULL;
@@ -211,6 +230,8 @@ void ghost_by_worker(void (*fn)(void *arg), void *arg)
 /* Under any lock: the irq_work puts. */
 void ghost_enclave_put_locked(struct ghost_enclave *e)
 {
+	/* Another may take the put before we are done: the grace period waits for us. */
+	guard(irqsave)();
 	/* Orders todo before puts, for enclave_irq_work(). */
 	smp_mb__before_atomic();
 	atomic_inc(&e->puts);
@@ -496,8 +517,10 @@ static void destroy_work(struct work_struct *work)
 	int cpu;
 
 	/* Only set below, and a work does not run twice at a time. */
-	if (e->dying)
-		goto put;
+	if (e->dying) {
+		ghost_enclave_put(e);
+		return;
+	}
 
 	ghost_exit_write(e);
 
@@ -528,11 +551,17 @@ static void destroy_work(struct work_struct *work)
 	start_work(e, &e->release_work);
 	if (e->owner)
 		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
-	ghost_fs_remove(e);
 	cancel_delayed_work_sync(&e->watchdog);
+	/* Those who have left are not to wait for a BPF link. */
+	drop_gates(e);
+
+	/* Who reads the directory holds its removal up, and nothing but that. */
+	WRITE_ONCE(e->removed, true);
+	ghost_enclave_pin(e);
 	ghost_enclave_put(e);	/* the initial one */
-put:
-	ghost_enclave_put(e);
+	ghost_enclave_put(e);	/* the work's */
+	ghost_fs_remove(e);
+	ghost_enclave_unpin(e);
 }
 
 /*

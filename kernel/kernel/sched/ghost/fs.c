@@ -229,10 +229,9 @@ static void remove_dir(struct dentry *dir)
 	simple_recursive_removal(dir, unmap_file);
 }
 
-/* The enclave's files go; what is open answers ENODEV from here on. */
+/* The enclave's files go, of which what is open answers ENODEV already. */
 void ghost_fs_remove(struct ghost_enclave *e)
 {
-	WRITE_ONCE(e->removed, true);
 	ghost_set_online(e, false);
 	remove_dir(e->dir);
 	WRITE_ONCE(e->gone, true);
@@ -354,6 +353,7 @@ static int create_enclave(unsigned long id, u32 abi, char *options)
 	e->dir = add_dir(root, name, gid, true);
 	ret = e->dir ? build_dir(e) : -ENOMEM;
 	if (ret) {
+		WRITE_ONCE(e->dying, true);
 		WRITE_ONCE(e->removed, true);
 		if (e->dir) {
 			inc_nlink(d_inode(root));

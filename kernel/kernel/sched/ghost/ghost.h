@@ -10,10 +10,11 @@
  * enclave lock: an irq_work carries it out. Inside __schedule() no pi_lock is
  * taken, and none is needed: a queued task is moved under the two rq locks.
  *
- * Life times: an enclave is counted by its files, queues, members and works.
- * A task's enclave, queue and status word change only under its pi_lock and
- * its rq lock, so that either keeps them stable. A CPU's enclave pointer is
- * RCU protected and changes under the enclave lock.
+ * Life times: an enclave lasts as long as it has members, agents, works or BPF
+ * links; files and queues only pin the structure. A task's enclave, queue and
+ * status word change only under its pi_lock and its rq lock, so that either keeps
+ * them stable. A CPU's enclave pointer is RCU protected and changes under the
+ * enclave lock.
  */
 #ifndef _KERNEL_SCHED_GHOST_H
 #define _KERNEL_SCHED_GHOST_H
@@ -161,7 +162,7 @@ struct ghost_wakeup {
  * struct ghost_queue - a message ring shared with user space
  * @ref: descriptor and each task or agent that uses it
  * @lock: serialises producers
- * @enclave: counted while the descriptor is open; NULL after (enclave lock)
+ * @enclave: pinned while the descriptor is open; NULL after (enclave lock)
  * @node: in the list of @enclave, as long
  * @mem: start of the mapping
  * @ring: in @mem
@@ -191,7 +192,7 @@ struct ghost_queue {
 
 /**
  * struct ghost_enclave - CPUs and threads under one policy
- * @ref: members, agents, works, BPF links, and until the destruction has begun.
+ * @ref: members, agents, works, BPF links, and until the destruction is through.
  *	At 0 what is shared with user space is freed
  * @pins: inodes, queues with an open descriptor, and one for @ref; they keep this
  *	structure, and no more
@@ -211,7 +212,7 @@ struct ghost_queue {
  * @walks: walks over @tasks that are under way
  * @lost: members of which a message found no room
  * @gated: departed tasks whose status word is not freed yet, counted, by gtid
- * @regions: under @lock; empty once @ended
+ * @regions: under @lock
  * @nr_regions: how many (inode lock of @sw_dir)
  * @queues: those with an open descriptor
  * @default_queue: of new members; not counted, closing the queue clears it
