@@ -10,8 +10,8 @@
 #
 #   --cpus N|TOPOLOGY  what qemu's -smp takes, as 8,sockets=2,cores=4 (4)
 #   --memory MB        memory of the guest (1024)
-#   --variant NAME     kernel variant: default, lockdep, kasan, distro; the modules
-#                      that tests load come along
+#   --variant NAME     kernel variant: default, lockdep, kasan, kcsan, nobtf, distro; the
+#                      modules that tests load come along
 #   --file SRC[:DST]   put a file into the guest, by default as /root/NAME
 #   --archive FILE     a further cpio archive for the guest's root
 #   --append WORDS     further kernel parameters

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # What ghostctl shows and changes, and what it says when it cannot.
 
-planned=31
+planned=33
 . "$(dirname "$0")/tap.inc"
 
 cd "$tmp" || exit 1
@@ -99,5 +99,11 @@ check "the exit record" says 'enclave_41: destroyed by request of its owner' 0 \
 check "exit records in 80 columns" narrow ghostctl exits
 check "exit records in JSON" sh -c \
 	"ghostctl exits --json | grep -q '^\[\"record .*: enclave_41: destroyed.*\"\]\$'"
+
+ghostctl destroy 42
+check "a policy" start_agent fifo --cpus 1
+ghostctl destroy "$enclave"
+check "it says why its enclave was destroyed" within 15 grep -q \
+	"^  enclave_$enclave: destroyed by request of its owner" "$tmp/fifo.log"
 check "the kernel log is clean" kernel_is_clean
 done_testing

@@ -125,6 +125,8 @@ int child_main(uint64_t n)
 	helpers_start();
 	memory_start(rng_next(&r));
 	shared->cover = cover_open();
+	if (!shared->cover && kernel_has_kcov())
+		return CHILD_NO_COVER;
 	op_enclave(&r);
 	for (i = 0; i < SEQUENCES && shared->operations < shared->limit; i++) {
 		draw(&r, &s);

@@ -9,12 +9,18 @@
 #include "fuzz.h"
 
 #define ENTRIES		(64 << 10)
+#define KCOV		"/sys/kernel/debug/kcov"
 
 static uint64_t *area;
 
+bool kernel_has_kcov(void)
+{
+	return !access(KCOV, F_OK);
+}
+
 bool cover_open(void)
 {
-	int fd = gt_open("/sys/kernel/debug/kcov", O_RDWR);
+	int fd = gt_open(KCOV, O_RDWR);
 
 	if (fd < 0 || ioctl(fd, KCOV_INIT_TRACE, ENTRIES))
 		return false;

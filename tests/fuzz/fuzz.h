@@ -132,7 +132,7 @@ struct shared {
 	uint64_t sequences;
 	uint64_t children;
 	uint64_t count[NR_OPS][ERRNOS];	/* 0: success, else by errno */
-	bool cover;			/* the kernel has KCOV */
+	bool cover;			/* KCOV guides */
 	uint64_t places;		/* of code that were reached */
 	uint8_t seen[1 << COVER_BITS];
 	uint32_t nr_corpus;
@@ -142,10 +142,12 @@ struct shared {
 
 extern struct shared *shared;
 
-int child_main(uint64_t n);		/* fuzzes until it is killed */
+#define CHILD_NO_COVER	3
+int child_main(uint64_t n);		/* fuzzes; returns 0, or what is wrong */
 void run_op(unsigned int op, struct rng *r);
 
 /* cover.c */
+bool kernel_has_kcov(void);
 bool cover_open(void);
 void cover_begin(void);
 bool cover_end(void);			/* something new */

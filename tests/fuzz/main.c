@@ -87,11 +87,21 @@ static bool all_gone(void)
 	return true;
 }
 
+/* It ends by itself, or by the end of an enclave whose agent it is. */
 static bool ended(pid_t pid)
 {
+	static char text[64];
 	int status;
 
-	return waitpid(pid, &status, WNOHANG) == pid;
+	if (waitpid(pid, &status, WNOHANG) != pid)
+		return false;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NO_COVER) {
+		fail("the kernel has KCOV, and it cannot be used");
+	} else if (status && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
+		snprintf(text, sizeof(text), "the process ended with status %#x", status);
+		fail(text);
+	}
+	return true;
 }
 
 static void tell(int64_t begin)
@@ -201,6 +211,8 @@ static void as_text(void)
 	if (shared->cover)
 		printf("%llu places of code reached, %u sequences kept\n",
 		       (unsigned long long)shared->places, shared->nr_corpus);
+	else
+		printf("not guided by coverage: the kernel has no KCOV\n");
 	printf("seed %llu: %s\n", (unsigned long long)shared->seed,
 	       why[0] ? why : "the kernel did not complain");
 }
@@ -300,6 +312,8 @@ int main(int argc, char **argv)
 	printf("seed %llu, %d CPUs\n", (unsigned long long)shared->seed, shared->ncpus);
 	fuzz(begin, begin + seconds * 1000);
 	check_log();
+	if (!shared->operations)
+		fail("nothing was called");
 	if (json)
 		as_json();
 	else

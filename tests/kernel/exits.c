@@ -156,11 +156,16 @@ TEST_F(exits, many_queues)
 		close(fd[i]);
 }
 
+/* The agent has died, and nobody has come in its place. */
 TEST_F(exits, stall_names_the_task)
 {
+	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
 	char line[64], was[32];
 	bool gone;
 
+	ASSERT_LT(0, host);
+	kill(host, SIGKILL);
+	ASSERT_EQ(host, waitpid(host, NULL, 0));
 	ASSERT_LT(0, gt_read_file(STALL_MAX, was, sizeof(was)));
 	ASSERT_EQ(1, gt_file_put(&self->e, "runnable_timeout", "0"));
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));

@@ -294,6 +294,34 @@ TEST_F(fault, queue)
 	EXPECT_UNWINDS(create_queue, NULL);
 }
 
+static int config_wakeup(struct env *f)
+{
+	struct ghost_agent_wakeup w = { .cpu = 1 };
+	struct ghost_ioc_config_queue_wakeup arg = {
+		.qfd = f->e.q.fd, .w = &w, .ninfo = 1,
+	};
+
+	return gt_ioctl(f->e.ctl, GHOST_IOC_CONFIG_QUEUE_WAKEUP, &arg);
+}
+
+TEST_F(fault, wakeup)
+{
+	EXPECT_UNWINDS(config_wakeup, NULL);
+}
+
+static int read_exits(struct env *f)
+{
+	static char buf[9 * 32768];
+	int ret = gt_read_file(GT_ROOT "/exits", buf, sizeof(buf));
+
+	return ret < 0 ? ret : 0;
+}
+
+TEST_F(fault, exits)
+{
+	EXPECT_UNWINDS(read_exits, NULL);
+}
+
 static int announce(struct env *f)
 {
 	return gt_put(f->e.ctl, "discover tasks");

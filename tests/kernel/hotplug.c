@@ -269,6 +269,21 @@ TEST_F_TIMEOUT(hotplug, cpu_of_the_global_agent, 100)
 }
 
 /* No CPU is left, and nobody gives it another: the limit ends that. */
+/* Does the exit record of the enclave, which is the last of all, have @what? */
+static bool record_says(int id, const char *what)
+{
+	static char text[9 * 32768];
+	char head[64], *rec;
+
+	if (gt_read_file(GT_ROOT "/exits", text, sizeof(text)) < 0)
+		return false;
+	snprintf(head, sizeof(head), ": enclave_%d: destroyed by ", id);
+	rec = strstr(text, head);
+	while (rec && strstr(rec + 1, head))
+		rec = strstr(rec + 1, head);
+	return rec && strstr(rec, what);
+}
+
 TEST_F(hotplug, last_cpu)
 {
 	int i;
@@ -283,6 +298,7 @@ TEST_F(hotplug, last_cpu)
 	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t[0].pid));
 	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
 	EXPECT_TRUE(gt_gone(&self->e));
+	EXPECT_TRUE(record_says(self->e.id, "\ncpus that went offline: 1; no cpu is left\n"));
 	for (i = 0; i < TASKS; i++)
 		EXPECT_TRUE(gt_wait_for(gt_policy(self->t[i].pid) == SCHED_OTHER));
 	EXPECT_EQ(-1, stands_still(self->t, NULL));

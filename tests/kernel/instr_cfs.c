@@ -116,6 +116,15 @@ TEST_F_TIMEOUT(cfs, hog_for_each_other_cpu, GT_TEST_S)
 	EXPECT_LT(ROUNDS / 2, alone);
 }
 
+/* One whose task sleeps and whose agent is parked is an idle one. */
+TEST_F_TIMEOUT(cfs, one_hog_more_and_an_idle_enclave, GT_TEST_S)
+{
+	gt_tell(&self->t, GT_BLOCK);
+	ASSERT_TRUE(gt_wait_for(gt_proc_state(self->t.pid) == 'S'));
+	ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus()));
+	EXPECT_TRUE(gt_wait_long(hog_on_cpu_1(self->hog), gt_sleep_ms(20)));
+}
+
 /* It is not taken for busy where no load is ascribed to it. */
 TEST_F_TIMEOUT(cfs, one_hog_more_and_no_load, GT_TEST_S)
 {
@@ -155,17 +164,20 @@ static int born_there(FIXTURE_DATA(cfs) *self, const char *added)
 TEST_F_TIMEOUT(cfs, births_and_much_load, GT_TEST_S)
 {
 	int round, i, none, much;
-	bool fewer = false;
+	bool fewer = false, measured = false;
 
 	for (round = 0; round < ROUNDS && !fewer; round++) {
 		ASSERT_EQ(0, start_hogs(self->hog, gt_ncpus() - 1));
 		none = born_there(self, "0");
 		much = none < 0 ? -1 : born_there(self, "1000000");
 		printf("# of %d on CPU 1: %d without, %d with much\n", BIRTHS, none, much);
+		measured |= much >= 0;
 		fewer = much >= 0 && none >= BIRTHS / 2 && much < none * 3 / 4;
 		for (i = 0; i < gt_ncpus() - 1; i++)
 			gt_task_end(&self->hog[i]);
 	}
+	if (!measured)
+		SKIP(return, "a hog came to the enclave's CPU in each round");
 	EXPECT_TRUE(fewer);
 }
 

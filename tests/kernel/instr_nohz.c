@@ -16,6 +16,8 @@
 #include "gt_machine.h"
 #include "gt_policy.h"
 
+#define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
+
 static struct gt_agent agent;
 
 FIXTURE(nohz) {
@@ -134,6 +136,32 @@ TEST_F_TIMEOUT(nohz, runs_without_ticks, GT_TEST_S)
 				 now.run_ns > before.run_ns + 2000000000,
 				 gt_put_back(&agent, self->cpu, t)));
 	EXPECT_FALSE(next_tick(&self->e.q, &m));
+}
+
+static long spin_for_ever(struct gt_agent *a, void *arg)
+{
+	for (;;)
+		;
+	return 0;
+}
+
+/* An agent that hogs such a CPU is found as well. */
+TEST_F_TIMEOUT(nohz, agent_that_hogs, GT_TEST_S)
+{
+	char was[32];
+	bool gone;
+
+	ASSERT_LT(0, gt_read_file(HOG_MAX, was, sizeof(was)));
+	ASSERT_EQ(0, gt_pin(self->t[0].pid, self->cpu));
+	gt_tell(&self->t[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->t[0]));
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, "3000"));
+	self->host = gt_host_start(&self->e, self->cpu, spin_for_ever, NULL);
+	ASSERT_LT(0, self->host);
+	gone = gt_wait_long(access(self->e.dir, F_OK), gt_sleep_ms(20));
+	gt_write_file(HOG_MAX, was);
+	EXPECT_TRUE(gone);
+	EXPECT_TRUE(gt_spins(&self->t[0]));
 }
 
 /* Who asked for ticks gets those of the other CPU. */

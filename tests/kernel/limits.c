@@ -191,6 +191,36 @@ TEST_F(limits, timeout_spares_what_cfs_took)
 	gt_file_put(&self->e, "runnable_timeout", "0");
 }
 
+/*
+ * A normal thread that keeps the CPU is no fault of the policy, and the enclave stays.
+ * But its task, which may hold a lock that others want, gets on.
+ */
+TEST_F(limits, stall_ceiling_lends_who_is_starved)
+{
+	struct gt_task cfs = { 0 };
+
+	ASSERT_EQ(0, gt_task_start(&cfs));
+	ASSERT_EQ(0, gt_pin(cfs.pid, 1));
+	gt_tell(&cfs, GT_SPIN);
+	ASSERT_TRUE(gt_spins(&cfs));
+	ASSERT_EQ(0, gt_agent_start(&agent, &self->e, 1, -1));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	EXPECT_TRUE(gt_stands(&self->t));
+	ASSERT_EQ(4, gt_write_file(STALL_MAX, "1000"));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	EXPECT_EQ(SCHED_GHOST, gt_policy(self->t.pid));
+	/* It is a member again, and the next time it takes as long. */
+	EXPECT_TRUE(gt_wait_for(gt_stands(&self->t)));
+	EXPECT_TRUE(gt_spins(&self->t));
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	gt_task_end(&cfs);
+	EXPECT_TRUE(gt_wait_for(gt_schedule(&agent, 1, &self->t, 0) ==
+				GHOST_TXN_COMPLETE));
+	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
+}
+
 TEST_F(limits, stall_ceiling)
 {
 	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);

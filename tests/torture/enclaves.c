@@ -18,6 +18,7 @@
 #define HOG_MS		20000
 #define BUSY_MS		120000
 #define LEAVE_MS	30000		/* a predecessor has to be gone by then */
+#define OFTEN		15
 
 static const char * const tunables[] = {
 	"commit_at_tick", "deliver_cpu_availability", "deliver_agent_runnability",
@@ -26,6 +27,26 @@ static const char * const tunables[] = {
 };
 
 #define NR_TUNABLES	(sizeof(tunables) / sizeof(tunables[0]))
+
+/* The kinds of policies: what is drawn, by whom it is run, where it is counted. */
+static const struct kind {
+	const char *name;
+	const char *tool;		/* NULL: this program */
+	enum figure f;
+} kinds[] = {
+	{ "honest", NULL, F_HONEST },
+	{ "wild", NULL, F_WILD },
+	{ "wild", NULL, F_WILD },
+	{ "liar", NULL, F_LIAR },
+	{ "bpf", NULL, F_BPF },
+	{ "fifo", "ghost-fifo", F_FIFO },
+	{ "biff", "ghost-biff", F_BIFF },
+	{ "prio", "ghost-prio", F_PRIO },
+};
+
+#define NR_KINDS	(sizeof(kinds) / sizeof(kinds[0]))
+
+static unsigned int started[NR_FIGURES];
 
 static struct slot {
 	struct gt_enclave e;
@@ -36,6 +57,8 @@ static struct slot {
 	pid_t host;
 	pid_t old;			/* it was asked to leave */
 	int64_t old_since;
+	const struct kind *kind;	/* of the host, until it is online */
+	bool handed;			/* it was to replace another */
 	bool stopped;
 	int64_t until;			/* the fault ends then */
 	bool alone;			/* and nothing else shall end it before */
@@ -93,7 +116,7 @@ static bool put_number(struct slot *s, const char *name, unsigned int value)
 
 /* ---- hosts ---- */
 
-static pid_t spawn_fifo(struct slot *s, bool take_over)
+static pid_t spawn_tool(struct slot *s, const char *tool, bool take_over)
 {
 	char id[16];
 	pid_t pid = fork();
@@ -107,26 +130,52 @@ static pid_t spawn_fifo(struct slot *s, bool take_over)
 	dup2(null, 1);
 	dup2(null, 2);
 	snprintf(id, sizeof(id), "%d", s->e.id);
-	execlp("ghost-fifo", "ghost-fifo", take_over ? "--take-over" : "--enclave",
-	       id, NULL);
+	execlp(tool, tool, take_over ? "--take-over" : "--enclave", id, NULL);
 	_exit(1);
 }
 
 static void start_host(struct slot *s, struct rng *r, bool take_over)
 {
-	static const char * const kinds[] = {
-		"honest", "wild", "wild", "liar", "bpf", "fifo",
-	};
-	const char *kind = kinds[below(r, 6)];
+	const struct kind *kind = &kinds[below(r, NR_KINDS)];
 	int n = s - slots;
 
 	shared->slots[n].starts++;
 	store(&shared->slots[n].order, ORDER_WORK);
 	s->stopped = false;
-	if (!strcmp(kind, "fifo"))
-		s->host = spawn_fifo(s, take_over);
+	started[kind->f]++;
+	s->kind = kind;
+	if (kind->tool)
+		s->host = spawn_tool(s, kind->tool, take_over);
 	else
-		s->host = spawn("host", n, kind);
+		s->host = spawn("host", n, kind->name);
+}
+
+/* Once the predecessor is gone, agent_online is the host's. */
+static void look_online(struct slot *s)
+{
+	char buf[8] = "";
+
+	if (!s->kind || s->host <= 0 || s->old > 0)
+		return;
+	if (gt_file_get(&s->e, "agent_online", buf, sizeof(buf)) < 0 || buf[0] != '1')
+		return;
+	count(s->kind->f, true);
+	if (s->handed)
+		count(F_TOOK_OVER, true);
+	s->kind = NULL;
+	s->handed = false;
+}
+
+/* Whoever is started so often does not fail by chance only. */
+static void check_started(void)
+{
+	size_t i;
+
+	for (i = 0; i < NR_KINDS; i++)
+		if (started[kinds[i].f] >= OFTEN &&
+		    !shared->figures[kinds[i].f].done)
+			fail("policy '%s' was started %u times, and never got online",
+			     kinds[i].name, started[kinds[i].f]);
 }
 
 void enclaves_host_gone(pid_t pid, int status)
@@ -224,6 +273,8 @@ void enclaves_attend(void)
 		}
 		if (s->live && gone(s))
 			ended(s);
+		else if (s->live)
+			look_online(s);
 	}
 }
 
@@ -429,6 +480,7 @@ bool op_handover(struct rng *r)
 	s->old_since = gt_now_ms();
 	signal_host(s->old, SIGTERM);
 	start_host(s, r, true);
+	s->handed = true;
 	return true;
 }
 
@@ -453,4 +505,5 @@ void enclaves_end(void)
 	for (i = 0; i < SLOTS; i++)
 		if (slots[i].live)
 			fail("enclave %d cannot be destroyed", slots[i].e.id);
+	check_started();
 }

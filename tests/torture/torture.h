@@ -39,7 +39,9 @@ enum figure {
 	F_CREATE, F_DESTROY, F_CPUS, F_TUNABLE, F_READ_BACK,
 	F_DISCOVER,
 	/* faults of policies */
-	F_START, F_KILL, F_STOP, F_SPIN, F_FORGET, F_DEAF, F_HANDOVER,
+	F_START, F_KILL, F_STOP, F_SPIN, F_FORGET, F_DEAF, F_HANDOVER, F_TOOK_OVER,
+	/* policies that got online, by their kind */
+	F_HONEST, F_WILD, F_LIAR, F_BPF, F_FIFO, F_BIFF, F_PRIO,
 	/* the machine */
 	F_CPU_OFF, F_CPU_ON,
 	/* the director's, on workers */

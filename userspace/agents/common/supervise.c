@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-only OR BSD-2-Clause
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -52,6 +54,41 @@ static int falls_back(unsigned long id)
 	return text[0] == '1';
 }
 
+/* The last record of this enclave in @exits: what comes before its state. */
+static void print_reason(const char *exits, unsigned long id)
+{
+	const char *at, *rec = NULL;
+	char head[48];
+	int len;
+
+	snprintf(head, sizeof(head), ": enclave_%lu: destroyed by ", id);
+	for (at = exits; (at = strstr(at, head)); at++)
+		rec = at + strlen(": ");
+	while (rec && *rec && strncmp(rec, "abi ", strlen("abi "))) {
+		len = strcspn(rec, "\n");
+		fprintf(stderr, "  %.*s\n", len, rec);
+		rec += len + (rec[len] == '\n');
+	}
+}
+
+void tell_destroyed(unsigned long id)
+{
+	int root = open(ghost_fs_root(NULL), O_PATH | O_DIRECTORY | O_CLOEXEC);
+	char *exits;
+
+	fprintf(stderr, "%s: enclave %lu was destroyed under its agents\n",
+		program_invocation_short_name, id);
+	if (root >= 0) {
+		if (!ghost_fs_read_all(root, "exits", &exits)) {
+			print_reason(exits, id);
+			free(exits);
+		}
+		close(root);
+	}
+	fprintf(stderr, "  its tasks are back with the normal scheduler;\n"
+		"  how all was then: ghostctl exits\n");
+}
+
 static int report(int status, unsigned long id)
 {
 	if (WIFEXITED(status))
@@ -60,11 +97,7 @@ static int report(int status, unsigned long id)
 		fprintf(stderr, "%s: killed by signal %d at start-up\n",
 			program_invocation_short_name, WTERMSIG(status));
 	else if (enclave_gone(id))
-		fprintf(stderr,
-			"%s: enclave %lu was destroyed under its agents\n"
-			"  its tasks are back with the normal scheduler;\n"
-			"  why, and in which state: ghostctl exits\n",
-			program_invocation_short_name, id);
+		tell_destroyed(id);
 	else
 		fprintf(stderr,
 			"%s: killed by signal %d; enclave %lu and its tasks are\n"

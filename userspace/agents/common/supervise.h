@@ -14,4 +14,7 @@ struct supervised {
  */
 int supervise(int (*body)(struct supervised *told, void *arg), void *arg);
 
+/* Say on stderr that enclave @id was destroyed, and why, as the kernel has noted. */
+void tell_destroyed(unsigned long id);
+
 #endif /* SUPERVISE_H */

@@ -357,11 +357,7 @@ static int schedule(struct session *s)
 	if (!err)
 		return 0;
 	if (err == -ENODEV || err == -EXDEV)
-		fprintf(stderr,
-			"ghost-fifo: enclave %lu was destroyed under its agents\n"
-			"  its tasks are back with the normal scheduler;\n"
-			"  why, and in which state: ghostctl exits\n",
-			s->id);
+		tell_destroyed(s->id);
 	snprintf(what, sizeof(what), "enclave %lu: an agent stopped", s->id);
 	return complain(what, err);
 }

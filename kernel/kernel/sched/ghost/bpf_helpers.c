@@ -452,7 +452,7 @@ __bpf_kfunc int bpf_ghost_status_word(s64 gtid, struct ghost_status_word *out)
 	memset(out, 0, sizeof(*out));
 	if (!p || READ_ONCE(p->ghost.enclave) != e)
 		return -ENOENT;
-	/* Its memory is there until all programs of the enclave have ended. */
+	/* Its memory is there for a grace period after the last member. */
 	sw = READ_ONCE(p->ghost.sw);
 	if (!sw)
 		return -ENOENT;

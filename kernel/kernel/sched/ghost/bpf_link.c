@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * SCHED_GHOST: attaching BPF programs: a link from a program to a slot of an
- * enclave. The link holds the enclave until it is freed, which is a grace
- * period after the program was taken out of the slot.
+ * enclave. The link pins the enclave until it is freed, which is a grace
+ * period after the program was taken out of the slot. It can be pinned itself, in
+ * the file system of BPF, and keeps nothing else of an enclave that has ended.
  */
 #include <linux/bpf.h>
 #include <linux/mutex.h>
@@ -16,7 +17,7 @@ static DEFINE_MUTEX(slot_mutex);
 /**
  * struct ghost_link - a program in a slot
  * @link: what BPF knows
- * @enclave: counted; NULL while it is not attached
+ * @enclave: pinned; NULL while it is not attached
  * @slot: which
  */
 struct ghost_link {
@@ -45,7 +46,7 @@ static void link_dealloc(struct bpf_link *link)
 	struct ghost_link *l = to_ghost_link(link);
 
 	if (l->enclave)
-		ghost_enclave_put(l->enclave);
+		ghost_enclave_unpin(l->enclave);
 	kfree(l);
 }
 
@@ -111,7 +112,7 @@ static int attach(struct ghost_link *l, struct bpf_prog *prog, int fd, u32 abi)
 	}
 	mutex_unlock(&slot_mutex);
 	if (ret)
-		ghost_enclave_put(e);
+		ghost_enclave_unpin(e);
 	return ret;
 }
 

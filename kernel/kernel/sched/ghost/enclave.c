@@ -32,6 +32,7 @@ static void enclave_free(struct ghost_enclave *e)
 	ghost_exit_free(e->record);
 	free_percpu(e->bpf_stats);
 	free_cpumask_var(e->cpus);
+	free_cpumask_var(e->unplugged);
 	free_cpumask_var(e->reserved);
 	kfree(e);
 }
@@ -396,6 +397,7 @@ int ghost_enclave_set_cpus(struct ghost_enclave *e, const struct cpumask *cpus)
 
 		ghost_txn_init(txn, cpu);
 		cpumask_set_cpu(cpu, e->cpus);
+		cpumask_clear_cpu(cpu, e->unplugged);
 		cpumask_set_cpu(cpu, e->reserved);
 		WRITE_ONCE(cpu_rq(cpu)->ghost.txn, txn);
 		rcu_assign_pointer(cpu_rq(cpu)->ghost.enclave, e);
@@ -462,6 +464,7 @@ static struct task_struct *next_to_reap(struct ghost_enclave *e)
  */
 static void reap(struct ghost_enclave *e)
 {
+	struct ghost_join join = { .enclave = e, .cpu = GHOST_JOIN_REAP };
 	struct task_struct *p, *last = NULL;
 
 	while ((p = next_to_reap(e))) {
@@ -474,7 +477,10 @@ static void reap(struct ghost_enclave *e)
 			break;
 		}
 		last = p;
+		current->ghost.join = &join;
 		ghost_make_normal(p);
+		current->ghost.join = NULL;
+		cond_resched();
 	}
 	if (last)
 		put_task_struct(last);
@@ -552,8 +558,6 @@ static void destroy_work(struct work_struct *work)
 	if (e->owner)
 		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
 	cancel_delayed_work_sync(&e->watchdog);
-	/* Those who have left are not to wait for a BPF link. */
-	drop_gates(e);
 
 	/* Who reads the directory holds its removal up, and nothing but that. */
 	WRITE_ONCE(e->removed, true);
@@ -654,6 +658,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	e->txn_page = kcalloc(nr_cpu_ids, sizeof(*e->txn_page), GFP_KERNEL_ACCOUNT);
 	e->bpf_stats = alloc_percpu_gfp(struct ghost_bpf_stats, GFP_KERNEL_ACCOUNT);
 	if (!zalloc_cpumask_var(&e->cpus, GFP_KERNEL_ACCOUNT) ||
+	    !zalloc_cpumask_var(&e->unplugged, GFP_KERNEL_ACCOUNT) ||
 	    !zalloc_cpumask_var(&e->reserved, GFP_KERNEL_ACCOUNT) ||
 	    !e->txn_page || !e->record || !e->bpf_stats)
 		goto fail;
@@ -722,6 +727,9 @@ void __ghost_cpu_deactivate(int cpu)
 	if (e) {
 		/* In this order: nobody registers on a CPU that is not published. */
 		ghost_enclave_unpublish(e, cpu);
+		raw_spin_lock_irq(&e->lock);
+		cpumask_set_cpu(cpu, e->unplugged);
+		raw_spin_unlock_irq(&e->lock);
 		agent = agent_of(e, cpu);
 	}
 	if (agent) {
@@ -755,25 +763,21 @@ static struct task_struct *next_homeless(struct rq *rq, int *cpu)
 }
 
 /* Move @p from @rq, where it was seen, if that may be; interrupts are off. */
-static bool move_home(struct rq *rq, struct rq *dst, struct task_struct *p)
+static void move_home(struct rq *rq, struct rq *dst, struct task_struct *p)
 {
-	bool moved;
-
 	/* Without this lock it could wake up on a third CPU. */
 	raw_spin_lock(&p->pi_lock);
 	double_rq_lock(rq, dst);
 	update_rq_clock(rq);
 	update_rq_clock(dst);
-	moved = task_rq(p) == rq && task_on_rq_queued(p) &&
-		!is_migration_disabled(p) && cpu_active(cpu_of(dst)) &&
-		cpumask_test_cpu(cpu_of(dst), p->cpus_ptr);
-	if (moved) {
+	if (task_rq(p) == rq && task_on_rq_queued(p) &&
+	    !is_migration_disabled(p) && cpu_active(cpu_of(dst)) &&
+	    cpumask_test_cpu(cpu_of(dst), p->cpus_ptr)) {
 		ghost_move_task(rq, dst, p);
 		wakeup_preempt(dst, p, 0);
 	}
 	double_rq_unlock(rq, dst);
 	raw_spin_unlock(&p->pi_lock);
-	return moved;
 }
 
 /* In the stopper of @arg's CPU, so that none of them is running. */
@@ -782,7 +786,6 @@ static int send_home(void *arg)
 	struct task_struct *p;
 	struct rq *rq = arg;
 	struct rq_flags rf;
-	bool moved;
 	int cpu;
 
 	/* Who comes from here on asks for another round. */
@@ -794,11 +797,12 @@ static int send_home(void *arg)
 		rq_lock(rq, &rf);
 		p = next_homeless(rq, &cpu);
 		rq_unlock(rq, &rf);
-		moved = p && move_home(rq, cpu_rq(cpu), p);
+		if (p)
+			move_home(rq, cpu_rq(cpu), p);
 		local_irq_enable();
 		if (p)
 			put_task_struct(p);
-	} while (moved);
+	} while (p);
 	return 0;
 }
 

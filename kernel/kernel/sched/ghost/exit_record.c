@@ -7,6 +7,7 @@
  * /sys/fs/ghost/exits. The same text of living enclaves is for SysRq.
  */
 #include <linux/kdebug.h>
+#include <linux/nmi.h>
 #include <linux/seq_file.h>
 #include <trace/events/ghost.h>
 #include "fs.h"
@@ -246,6 +247,10 @@ static void show_enclave(struct seq_buf *s, struct ghost_enclave *e)
 	raw_spin_lock_irqsave(&e->lock, flags);
 	seq_buf_printf(s, "abi %u, agent_online %d, members %u, announced %u\n",
 		       e->abi, READ_ONCE(e->online), e->nr_members, e->nr_tasks);
+	if (!cpumask_empty(e->unplugged))
+		seq_buf_printf(s, "cpus that went offline: %*pbl%s\n",
+			       cpumask_pr_args(e->unplugged),
+			       cpumask_empty(e->cpus) ? "; no cpu is left" : "");
 	show_queues(s, e);
 	list_for_each_entry(r, &e->regions, list)
 		seq_buf_printf(s, "sw_region %u: %u words available\n",
@@ -254,9 +259,11 @@ static void show_enclave(struct seq_buf *s, struct ghost_enclave *e)
 	raw_spin_unlock_irqrestore(&e->lock, flags);
 
 	ghost_bpf_show_slots(s, e);
-	/* The set may change meanwhile: each possible CPU can be shown. */
+	/* The sets may change meanwhile: each possible CPU can be shown. */
 	for_each_cpu(cpu, e->cpus)
 		show_cpu(s, e, cpu);
+	for_each_cpu(cpu, e->unplugged)
+		show_txn(s, cpu, page_address(e->txn_page[cpu]));
 }
 
 static void put_record(struct ghost_exit_record *rec)
@@ -369,7 +376,10 @@ void ghost_dump(struct ghost_enclave *e)
 	seq_buf_init(&s, text, sizeof(text));
 	seq_buf_printf(&s, "ghost: enclave_%lu:\n", e->id);
 	show_enclave(&s, e);
+	/* A serial console takes seconds for it, with interrupts off. */
+	touch_nmi_watchdog();
 	seq_buf_do_printk(&s, KERN_INFO);
+	touch_all_softlockup_watchdogs();
 	raw_spin_unlock_irqrestore(&lock, flags);
 }
 

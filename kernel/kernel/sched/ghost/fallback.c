@@ -15,7 +15,8 @@
  * it from before the freezer to after the thaw: the agent freezes first, and its
  * tasks need a CPU to get to the refrigerator.
  *
- * At any time it is so for one who is bound by migrate_disable() to a CPU that has
+ * The watchdog lends those that higher classes have starved for too long, until its
+ * next look. At any time it is so for one who is bound by migrate_disable() to a CPU that has
  * no agent of the enclave: it joined there, was taken back there, or the agent has
  * gone. The watchdog takes it back once it is bound no longer.
  */
@@ -65,12 +66,16 @@ bool ghost_has_able_agent(struct ghost_enclave *e)
 	return false;
 }
 
-/* @p shall have the class that @lend and its CPU say; what it owes it is told. */
-static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
+/*
+ * @p shall have the class that @lend, @starved and its CPU say; what it owes it is
+ * told.
+ */
+static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
+		      bool starved)
 {
 	int flags = DEQUEUE_SAVE | DEQUEUE_MOVE | DEQUEUE_NOCLOCK;
 	const struct sched_class *prev_class, *next_class;
-	bool queued, running, stuck;
+	bool queued, running, alone;
 	struct rq_flags rf;
 	struct rq *rq;
 
@@ -78,10 +83,10 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	update_rq_clock(rq);
 	if (!p->ghost.sw || p->ghost.enclave != e || list_empty(&p->ghost.task_node))
 		goto unlock;
-	stuck = ghost_stuck(rq, p);
+	alone = starved || ghost_stuck(rq, p);
 	/* In one section, so that nobody is lent in front of one who is not. */
 	raw_spin_lock(&e->lock);
-	e->stuck |= stuck;
+	e->stuck |= alone;
 	ghost_move_member(e, p, false);
 	if (lend)
 		p->ghost.flags |= GHOST_TF_LENT;
@@ -90,7 +95,7 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	raw_spin_unlock(&e->lock);
 
 	prev_class = p->sched_class;
-	next_class = __setscheduler_class(lend || stuck ? SCHED_NORMAL : p->policy,
+	next_class = __setscheduler_class(lend || alone ? SCHED_NORMAL : p->policy,
 					  p->prio);
 	if (prev_class == next_class)
 		goto unlock;
@@ -112,7 +117,7 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend)
 	if (running)
 		set_next_task(rq, p);
 	check_class_changed(rq, p, prev_class, p->prio);
-	if (lend || stuck)
+	if (lend || alone)
 		ghost_check_home(rq, p);
 unlock:
 	task_rq_unlock(rq, p, &rf);
@@ -121,10 +126,14 @@ unlock:
 /* The next member to be swept; set_class() moves it to the end. */
 static struct task_struct *first_task(struct ghost_enclave *e, bool lend)
 {
-	struct task_struct *p;
+	struct task_struct *p = NULL;
 
 	raw_spin_lock_irq(&e->lock);
-	p = list_first_entry_or_null(&e->tasks, struct task_struct, ghost.task_node);
+	if (e->sweep_left) {
+		e->sweep_left--;
+		p = list_first_entry_or_null(&e->tasks, struct task_struct,
+					     ghost.task_node);
+	}
 	if (p && lend && (READ_ONCE(p->ghost.flags) & GHOST_TF_LENT))
 		p = NULL;
 	if (p)
@@ -144,7 +153,6 @@ static void update(void *arg)
 	struct ghost_enclave *e = arg;
 	struct task_struct *p;
 	bool lend, sweep;
-	u32 n;
 
 	mutex_lock(&e->sweep_lock);
 	raw_spin_lock_irq(&e->lock);
@@ -161,13 +169,15 @@ static void update(void *arg)
 	sweep &= !e->dying;
 	WRITE_ONCE(e->lent, lend && !e->dying);
 	e->stuck = false;
-	n = e->nr_tasks;
+	e->sweep_left = e->nr_tasks;
+	e->sweep_arrived = 0;
 	raw_spin_unlock_irq(&e->lock);
 
 	/* Who is appended meanwhile has seen e->lent. */
-	while (sweep && n-- && (p = first_task(e, lend))) {
-		set_class(e, p, lend);
+	while (sweep && (p = first_task(e, lend))) {
+		set_class(e, p, lend, false);
 		put_task_struct(p);
+		cond_resched();
 	}
 	mutex_unlock(&e->sweep_lock);
 }
@@ -187,6 +197,20 @@ void ghost_fallback_update(struct ghost_enclave *e)
 	ghost_by_worker(update, e);
 }
 
+/**
+ * ghost_fallback_rescue - lend one member until the next sweep
+ * @e: enclave
+ * @p: may be none of its members any more
+ *
+ * Context: the watchdog's work; no locks held.
+ */
+void ghost_fallback_rescue(struct ghost_enclave *e, struct task_struct *p)
+{
+	mutex_lock(&e->sweep_lock);
+	set_class(e, p, READ_ONCE(e->lent), true);
+	mutex_unlock(&e->sweep_lock);
+}
+
 /* A member has come into our class, and is to leave it again. rq lock held. */
 void __ghost_fallback_arrived(struct task_struct *p)
 {
@@ -200,6 +224,12 @@ void __ghost_fallback_arrived(struct task_struct *p)
 	p->ghost.flags &= ~GHOST_TF_LENT;
 	if (!list_empty(&p->ghost.task_node)) {
 		ghost_move_member(e, p, true);
+		WRITE_ONCE(e->arrivals, e->arrivals + 1);
+		/* In front of those that a sweep under way has still to see. */
+		if (e->sweep_arrived < e->nr_tasks) {
+			e->sweep_arrived++;
+			e->sweep_left++;
+		}
 		ghost_enclave_todo(e, GHOST_TODO_FALLBACK);
 	}
 	raw_spin_unlock(&e->lock);

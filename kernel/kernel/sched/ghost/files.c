@@ -66,7 +66,7 @@ static const struct file_operations ctl_fops = {
  * ghost_fs_ctl_fdget - the enclave that a descriptor commands
  * @fd: of an enclave's ctl, open for writing
  *
- * Return: the enclave with a reference, or -EBADF or -EACCES.
+ * Return: the enclave, pinned, or -EBADF or -EACCES.
  */
 struct ghost_enclave *ghost_fs_ctl_fdget(int fd)
 {
@@ -79,8 +79,8 @@ struct ghost_enclave *ghost_fs_ctl_fdget(int fd)
 		e = ERR_PTR(-EBADF);
 	else if (!(fd_file(f)->f_mode & FMODE_WRITE))
 		e = ERR_PTR(-EACCES);
-	else if (!kref_get_unless_zero(&e->ref))
-		e = ERR_PTR(-EBADF);
+	else
+		ghost_enclave_pin(e);
 	fdput(f);
 	return e;
 }

@@ -10,9 +10,9 @@
  * enclave lock: an irq_work carries it out. Inside __schedule() no pi_lock is
  * taken, and none is needed: a queued task is moved under the two rq locks.
  *
- * Life times: an enclave lasts as long as it has members, agents, works or BPF
- * links; files and queues only pin the structure. A task's enclave, queue and
- * status word change only under its pi_lock and its rq lock, so that either keeps
+ * Life times: an enclave lasts as long as it has members, agents or works; files,
+ * queues and BPF links only pin the structure. A task's enclave, queue and status
+ * word change only under its pi_lock and its rq lock, so that either keeps
  * them stable. A CPU's enclave pointer is RCU protected and changes under the
  * enclave lock.
  */
@@ -192,16 +192,17 @@ struct ghost_queue {
 
 /**
  * struct ghost_enclave - CPUs and threads under one policy
- * @ref: members, agents, works, BPF links, and until the destruction is through.
- *	At 0 what is shared with user space is freed
- * @pins: inodes, queues with an open descriptor, and one for @ref; they keep this
- *	structure, and no more
+ * @ref: members, agents, works, and until the destruction is through. At 0 what is
+ *	shared with user space is freed
+ * @pins: inodes, queues with an open descriptor, BPF links, and one for @ref; they
+ *	keep this structure, and no more
  * @node: in the list of enclaves (enclaves_lock)
  * @id: number in the name of the directory
  * @abi: version of the binary interface
  * @serial: never used again, unlike @id
  * @lock: protects what has no other rule below
  * @cpus: member CPUs
+ * @unplugged: were members when they went offline; for the exit record
  * @reserved: CPUs that no other enclave may take yet
  * @dying: destruction has begun; nobody joins any more
  * @reason: why it is destroyed; set once
@@ -236,7 +237,10 @@ struct ghost_queue {
  * @lent: members are lent to the fair class; written under @sweep_lock and
  *	@lock, read under either or, by who then takes @lock, without
  * @stuck: some member may be where only the fair class runs it, or is lent
- *	because it was; under @lock
+ *	because it was, or was starved; under @lock
+ * @arrivals: how often a member was moved to the front of @tasks; under @lock
+ * @sweep_left: members that the sweep under way has still to see; under @lock
+ * @sweep_arrived: those that were added to them; under @lock
  * @online: agent_online is open for writing
  * @event: changes of @online, for poll
  * @wait: changes of @online, @removed, @gone and @reserved
@@ -275,6 +279,7 @@ struct ghost_enclave {
 
 	raw_spinlock_t		lock;
 	cpumask_var_t		cpus;
+	cpumask_var_t		unplugged;
 	cpumask_var_t		reserved;
 	bool			dying;
 	enum ghost_exit		reason;
@@ -309,6 +314,9 @@ struct ghost_enclave {
 	struct mutex		read_lock;
 	bool			lent;
 	bool			stuck;
+	u32			arrivals;
+	u32			sweep_left;
+	u32			sweep_arrived;
 
 	bool			online;
 	u32			event;
@@ -354,7 +362,7 @@ struct ghost_enclave {
  * @enclave: which
  * @queue: for an agent; NULL is the default queue
  * @cpu: CPU of the agent, -1 for a task, GHOST_JOIN_EVICT for an agent that
- *	must go
+ *	must go, GHOST_JOIN_REAP for a member of @enclave that must go
  */
 struct ghost_join {
 	struct ghost_enclave	*enclave;
@@ -363,6 +371,7 @@ struct ghost_join {
 };
 
 #define GHOST_JOIN_EVICT	(-2)
+#define GHOST_JOIN_REAP		(-3)
 
 extern unsigned long sysctl_ghost_stall_max_ms;
 extern unsigned long sysctl_ghost_agent_hog_ms;
@@ -407,6 +416,7 @@ void ghost_dump(struct ghost_enclave *e);
 void ghost_fallback_update(struct ghost_enclave *e);
 bool ghost_has_able_agent(struct ghost_enclave *e);
 void ghost_fallback_agent(struct task_struct *agent, bool wakes);
+void ghost_fallback_rescue(struct ghost_enclave *e, struct task_struct *p);
 void ghost_fallback_agent_left(struct ghost_enclave *e);
 void __ghost_fallback_arrived(struct task_struct *p);
 

@@ -202,7 +202,8 @@ static __always_inline void ghost_post_fork(struct task_struct *p)
 static __always_inline int ghost_check_setscheduler(struct task_struct *p, int policy,
 						    int reset_on_fork)
 {
-	if (!ghost_policy(policy) && !ghost_policy(p->policy))
+	if (!ghost_policy(policy) && !ghost_policy(p->policy) &&
+	    likely(!current->ghost.join))
 		return 0;
 	return __ghost_check_setscheduler(p, policy, reset_on_fork);
 }

@@ -212,8 +212,8 @@ static void visit_members(void *arg)
  * @fn: called for each, under the enclave lock
  * @arg: handed to @fn
  *
- * The lock is dropped now and then. Who leaves meanwhile may be left out, who
- * joins is.
+ * The lock is dropped now and then. Who leaves meanwhile may be left out, and who is
+ * moved to the front, see @arrivals of struct ghost_enclave; who joins is.
  *
  * Context: process; no locks held. It makes leaving the enclave dearer as long
  * as it takes, so the callers see to it that they are few at a time.
@@ -327,6 +327,9 @@ int __ghost_check_setscheduler(struct task_struct *p, int policy,
 
 	if (READ_ONCE(p->__state) == TASK_DEAD)
 		return -ESRCH;
+	/* It may have left, or be in another enclave by now. */
+	if (join && join->cpu == GHOST_JOIN_REAP)
+		return p->ghost.sw && p->ghost.enclave == join->enclave ? 0 : -ESRCH;
 	if (!ghost_policy(policy))
 		return ghost_agent(p) && !(join && join->cpu == GHOST_JOIN_EVICT) ?
 			-EPERM : 0;

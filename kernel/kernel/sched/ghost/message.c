@@ -551,6 +551,14 @@ static void collect(struct task_struct *p, void *arg)
 		m->task[m->nr++] = get_task_struct(p);
 }
 
+static void forget(struct members *m)
+{
+	while (m->nr)
+		put_task_struct(m->task[--m->nr]);
+}
+
+#define DISCOVER_TRIES	10
+
 /**
  * ghost_discover_tasks - announce every member afresh
  * @e: enclave
@@ -564,15 +572,22 @@ static void collect(struct task_struct *p, void *arg)
 int ghost_discover_tasks(struct ghost_enclave *e)
 {
 	struct members m = { .max = READ_ONCE(e->nr_tasks) + 64 };
+	int tries = DISCOVER_TRIES;
 	struct task_struct *p;
 	struct rq_flags rf;
 	struct rq *rq;
+	u32 arrivals;
 	size_t i;
 
 	m.task = kvmalloc_array(m.max, sizeof(*m.task), GFP_KERNEL);
 	if (!m.task)
 		return -ENOMEM;
-	ghost_for_members(e, collect, &m);
+	do {
+		forget(&m);
+		arrivals = READ_ONCE(e->arrivals);
+		ghost_for_members(e, collect, &m);
+		/* Who was moved to the front meanwhile may have been left out. */
+	} while (READ_ONCE(e->arrivals) != arrivals && --tries);
 
 	for (i = 0; i < m.nr; i++) {
 		p = m.task[i];
@@ -585,8 +600,8 @@ int ghost_discover_tasks(struct ghost_enclave *e)
 			ghost_wake_for(p);
 		}
 		task_rq_unlock(rq, p, &rf);
-		put_task_struct(p);
 	}
+	forget(&m);
 	kvfree(m.task);
 	return 0;
 }

@@ -10,6 +10,8 @@
  * waited for in the same way where it may: that is taken from the value of
  * e->excused that it has kept. A look that is much too late excuses what it is
  * late: the machine stood still, as for its stopper or as a guest that is paused.
+ * Who has waited for ghost_stall_max_ms in spite of excuses may hold a lock that
+ * others want: it is lent to the fair class, alone and until the next look.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -27,6 +29,8 @@ unsigned long sysctl_ghost_agent_hog_ms = 10000;
 #define GHOST_TICK_MAX_NS	(2 * NSEC_PER_SEC)
 /* So much a look may be late with no other reason than load, at least. */
 #define GHOST_LOOK_LATE		(HZ / 10)
+/* So many are lent in one look. */
+#define GHOST_STARVED		16
 
 static unsigned long limit_ms(struct ghost_enclave *e)
 {
@@ -44,6 +48,16 @@ static unsigned long period(struct ghost_enclave *e)
 	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
+/* Idle because of what runs on its core. */
+static bool forced_idle(struct rq *rq)
+{
+#ifdef CONFIG_SCHED_CORE
+	return sched_core_enabled(rq) && READ_ONCE(rq->core->core_forceidle_count);
+#else
+	return false;
+#endif
+}
+
 /* Nothing is locked: a sample. */
 static bool cpu_taken(struct rq *rq)
 {
@@ -52,24 +66,31 @@ static bool cpu_taken(struct rq *rq)
 	/* The work that looks is no reason: it has pushed aside what ran. */
 	if (curr == current)
 		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 || READ_ONCE(rq->rt.rt_queued);
-	return !ghost_class(curr) && !is_idle_task(curr);
+	if (is_idle_task(curr))
+		return forced_idle(rq);
+	return !ghost_class(curr);
 }
 
-/* Those of the enclave that are in @mask; false if there is none. */
+/*
+ * Those of the enclave that are in @mask; false if there is none. One without an
+ * agent can be given to nobody, and does not count beside one with.
+ */
 static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 {
-	bool any = false, taken = true;
-	int cpu;
+	int cpu, nr[2] = {}, free[2] = {};
+	bool agent;
 
 	rcu_read_lock();
 	for_each_cpu_and(cpu, e->cpus, mask) {
-		any = true;
-		taken = cpu_taken(cpu_rq(cpu));
-		if (!taken)
+		agent = READ_ONCE(cpu_rq(cpu)->ghost.agent);
+		nr[agent]++;
+		free[agent] += !cpu_taken(cpu_rq(cpu));
+		if (free[true])
 			break;
 	}
 	rcu_read_unlock();
-	return any && taken;
+	agent = nr[true];
+	return nr[agent] && !free[agent];
 }
 
 void ghost_watchdog_start(struct ghost_enclave *e)
@@ -91,12 +112,16 @@ void ghost_watchdog_look(struct ghost_enclave *e)
  * @unexcused: jiffies since the last look that nothing has excused so far
  * @wait: how long, jiffies
  * @who: which one
+ * @nr: used of @starved
+ * @starved: have waited for the stall limit, excused or not; counted
  */
 struct longest {
 	unsigned long		now;
 	unsigned long		unexcused;
 	unsigned long		wait;
 	struct ghost_blame	who;
+	unsigned int		nr;
+	struct task_struct	*starved[GHOST_STARVED];
 };
 
 /* Is there a CPU of the enclave that the policy may not give to @p? */
@@ -108,6 +133,7 @@ static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 static void look_at(struct task_struct *p, void *arg)
 {
 	unsigned long excused = READ_ONCE(p->ghost.excused), since;
+	unsigned long stall = READ_ONCE(sysctl_ghost_stall_max_ms);
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct longest *l = arg;
 
@@ -116,6 +142,9 @@ static void look_at(struct task_struct *p, void *arg)
 	since = READ_ONCE(p->ghost.last_runnable);
 	if (!since)
 		return;
+	if (stall && l->nr < GHOST_STARVED &&
+	    time_after_eq(l->now, since + msecs_to_jiffies(stall)))
+		l->starved[l->nr++] = get_task_struct(p);
 	/* If it has begun another wait by now, that is excused in part at most. */
 	if (l->unexcused && restricted(e, p) &&
 	    cpus_taken(e, READ_ONCE(p->cpus_ptr)) &&
@@ -136,7 +165,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 					       struct ghost_enclave, watchdog);
 	unsigned long limit = limit_ms(e), since, due, excused = 0;
 	struct longest l = { .now = jiffies };
-	bool late;
+	bool late, over;
 
 	if (READ_ONCE(e->dying))
 		return;
@@ -161,7 +190,13 @@ void ghost_watchdog_fn(struct work_struct *work)
 	/* Of a late look it is not known what was before it: look once more. */
 	if (late)
 		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(due));
-	if (limit && l.who.waited_ms >= limit) {
+	over = limit && l.who.waited_ms >= limit;
+	while (l.nr--) {
+		if (!over)
+			ghost_fallback_rescue(e, l.starved[l.nr]);
+		put_task_struct(l.starved[l.nr]);
+	}
+	if (over) {
 		bool own = READ_ONCE(e->runnable_timeout_ms) == limit;
 		enum ghost_exit reason = own ? GHOST_EXIT_TIMEOUT : GHOST_EXIT_STALL;
 
