@@ -76,9 +76,9 @@ check "a value that is too large" says 'is too large for max_tasks' 1 \
 check "no such enclave" says 'No such file' 1 ghostctl get 77 max_tasks
 check "an argument is missing" says 'get needs a tunable' 2 ghostctl get 41
 check "a CPU that an agent has" sh -c "
-	ghost-fifo --enclave 42 >fifo.log 2>&1 &
+	ghost-fifo --enclave 42 >other.log 2>&1 &
 	i=0
-	until grep -q '^ready' fifo.log || [ \$i -gt 200 ]; do
+	until grep -q '^ready' other.log || [ \$i -gt 200 ]; do
 		i=\$((i + 1)); sleep 0.1
 	done
 	ghostctl cpus 42 '' 2>&1 | grep -q 'has an agent'
