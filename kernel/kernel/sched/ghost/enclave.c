@@ -558,12 +558,21 @@ static void destroy_work(struct work_struct *work)
 	if (e->owner)
 		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
 	cancel_delayed_work_sync(&e->watchdog);
+	/* Those who have left are not to wait for an agent that is slow to die. */
+	drop_gates(e);
 
-	/* Who reads the directory holds its removal up, and nothing but that. */
 	WRITE_ONCE(e->removed, true);
 	ghost_enclave_pin(e);
+	queue_work(system_unbound_wq, &e->remove_work);
 	ghost_enclave_put(e);	/* the initial one */
 	ghost_enclave_put(e);	/* the work's */
+}
+
+/* Who reads the directory holds this up, and nothing else. */
+static void remove_work(struct work_struct *work)
+{
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, remove_work);
+
 	ghost_fs_remove(e);
 	ghost_enclave_unpin(e);
 }
@@ -650,6 +659,7 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	mutex_init(&e->sweep_lock);
 	mutex_init(&e->read_lock);
 	INIT_WORK(&e->release_work, release_work);
+	INIT_WORK(&e->remove_work, remove_work);
 	INIT_WORK(&e->end_work, end_work);
 	INIT_WORK(&e->free_work, free_work);
 	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);

@@ -83,9 +83,16 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
 	update_rq_clock(rq);
 	if (!p->ghost.sw || p->ghost.enclave != e || list_empty(&p->ghost.task_node))
 		goto unlock;
-	alone = starved || ghost_stuck(rq, p);
+	alone = ghost_stuck(rq, p);
 	/* In one section, so that nobody is lent in front of one who is not. */
 	raw_spin_lock(&e->lock);
+	if (starved && p->ghost.last_runnable) {
+		p->ghost.flags |= GHOST_TF_RESCUED;
+		e->rescue_until = jiffies + HZ;
+	}
+	if (time_after_eq(jiffies, e->rescue_until))
+		p->ghost.flags &= ~GHOST_TF_RESCUED;
+	alone |= p->ghost.flags & GHOST_TF_RESCUED;
 	e->stuck |= alone;
 	ghost_move_member(e, p, false);
 	if (lend)
@@ -198,7 +205,7 @@ void ghost_fallback_update(struct ghost_enclave *e)
 }
 
 /**
- * ghost_fallback_rescue - lend one member until the next sweep
+ * ghost_fallback_rescue - lend one member for a second, and as long as others follow
  * @e: enclave
  * @p: may be none of its members any more
  *

@@ -238,6 +238,8 @@ struct ghost_queue {
  *	@lock, read under either or, by who then takes @lock, without
  * @stuck: some member may be where only the fair class runs it, or is lent
  *	because it was, or was starved; under @lock
+ * @rescue_until: jiffies until which those with GHOST_TF_RESCUED are lent; written by
+ *	the watchdog work, under @lock
  * @arrivals: how often a member was moved to the front of @tasks; under @lock
  * @sweep_left: members that the sweep under way has still to see; under @lock
  * @sweep_arrived: those that were added to them; under @lock
@@ -265,6 +267,7 @@ struct ghost_queue {
  * @reap_work: moves members to the fair class
  * @fallback_work: lends members to it, or takes them back
  * @release_work: gives CPUs back
+ * @remove_work: removes the files of an enclave that is destroyed
  * @end_work: frees what is shared after the last reference
  * @free_work: frees the rest when nothing pins it any more
  * @watchdog: see watchdog.c
@@ -314,6 +317,7 @@ struct ghost_enclave {
 	struct mutex		read_lock;
 	bool			lent;
 	bool			stuck;
+	unsigned long		rescue_until;
 	u32			arrivals;
 	u32			sweep_left;
 	u32			sweep_arrived;
@@ -345,6 +349,7 @@ struct ghost_enclave {
 	struct work_struct	reap_work;
 	struct work_struct	fallback_work;
 	struct work_struct	release_work;
+	struct work_struct	remove_work;
 	struct work_struct	end_work;
 	struct work_struct	free_work;
 	struct delayed_work	watchdog;
@@ -437,6 +442,7 @@ static inline bool ghost_stuck(struct rq *rq, struct task_struct *p)
 static inline void ghost_fallback_arrived(struct rq *rq, struct task_struct *p)
 {
 	if (p->ghost.enclave && (unlikely(READ_ONCE(p->ghost.enclave->lent)) ||
+				 unlikely(p->ghost.flags & GHOST_TF_RESCUED) ||
 				 ghost_stuck(rq, p)))
 		__ghost_fallback_arrived(p);
 }

@@ -16,6 +16,7 @@
 #define GHOST_TF_LOST		0x10	/* a message found no room */
 #define GHOST_TF_JOINING	0x20	/* prepared, not yet of the policy */
 #define GHOST_TF_LENT		0x40	/* see fallback.c */
+#define GHOST_TF_RESCUED	0x80	/* lent until e->rescue_until */
 
 void __ghost_prologue(struct rq *rq, struct rq_flags *rf);
 const struct sched_class *__ghost_decide(struct rq *rq);

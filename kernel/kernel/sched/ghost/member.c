@@ -328,7 +328,7 @@ int __ghost_check_setscheduler(struct task_struct *p, int policy,
 	if (READ_ONCE(p->__state) == TASK_DEAD)
 		return -ESRCH;
 	/* It may have left, or be in another enclave by now. */
-	if (join && join->cpu == GHOST_JOIN_REAP)
+	if (join && join->cpu == GHOST_JOIN_REAP && in_task())
 		return p->ghost.sw && p->ghost.enclave == join->enclave ? 0 : -ESRCH;
 	if (!ghost_policy(policy))
 		return ghost_agent(p) && !(join && join->cpu == GHOST_JOIN_EVICT) ?

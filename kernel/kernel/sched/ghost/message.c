@@ -571,23 +571,25 @@ static void forget(struct members *m)
  */
 int ghost_discover_tasks(struct ghost_enclave *e)
 {
-	struct members m = { .max = READ_ONCE(e->nr_tasks) + 64 };
 	int tries = DISCOVER_TRIES;
+	struct members m = { 0 };
 	struct task_struct *p;
 	struct rq_flags rf;
 	struct rq *rq;
 	u32 arrivals;
 	size_t i;
 
-	m.task = kvmalloc_array(m.max, sizeof(*m.task), GFP_KERNEL);
-	if (!m.task)
-		return -ENOMEM;
 	do {
 		forget(&m);
+		kvfree(m.task);
+		m.max = READ_ONCE(e->nr_tasks) + 64;
+		m.task = kvmalloc_array(m.max, sizeof(*m.task), GFP_KERNEL);
+		if (!m.task)
+			return -ENOMEM;
 		arrivals = READ_ONCE(e->arrivals);
 		ghost_for_members(e, collect, &m);
 		/* Who was moved to the front meanwhile may have been left out. */
-	} while (READ_ONCE(e->arrivals) != arrivals && --tries);
+	} while ((READ_ONCE(e->arrivals) != arrivals || m.nr == m.max) && --tries);
 
 	for (i = 0; i < m.nr; i++) {
 		p = m.task[i];

@@ -10,8 +10,8 @@
  * waited for in the same way where it may: that is taken from the value of
  * e->excused that it has kept. A look that is much too late excuses what it is
  * late: the machine stood still, as for its stopper or as a guest that is paused.
- * Who has waited for ghost_stall_max_ms in spite of excuses may hold a lock that
- * others want: it is lent to the fair class, alone and until the next look.
+ * Who was excused for ghost_stall_max_ms may hold a lock that others want: it is lent
+ * to the fair class, alone and for a second.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -48,14 +48,22 @@ static unsigned long period(struct ghost_enclave *e)
 	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
-/* Idle because of what runs on its core. */
+/* Idle because of what another class runs on its core. */
 static bool forced_idle(struct rq *rq)
 {
 #ifdef CONFIG_SCHED_CORE
-	return sched_core_enabled(rq) && READ_ONCE(rq->core->core_forceidle_count);
-#else
-	return false;
+	struct task_struct *curr;
+	int cpu;
+
+	if (!sched_core_enabled(rq) || !READ_ONCE(rq->core->core_forceidle_count))
+		return false;
+	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
+		curr = rcu_dereference(cpu_rq(cpu)->curr);
+		if (!is_idle_task(curr) && !ghost_class(curr))
+			return true;
+	}
 #endif
+	return false;
 }
 
 /* Nothing is locked: a sample. */
@@ -113,7 +121,7 @@ void ghost_watchdog_look(struct ghost_enclave *e)
  * @wait: how long, jiffies
  * @who: which one
  * @nr: used of @starved
- * @starved: have waited for the stall limit, excused or not; counted
+ * @starved: were excused for as long as the stall limit; counted
  */
 struct longest {
 	unsigned long		now;
@@ -133,7 +141,7 @@ static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 static void look_at(struct task_struct *p, void *arg)
 {
 	unsigned long excused = READ_ONCE(p->ghost.excused), since;
-	unsigned long stall = READ_ONCE(sysctl_ghost_stall_max_ms);
+	unsigned long stall = min(READ_ONCE(sysctl_ghost_stall_max_ms), INT_MAX);
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct longest *l = arg;
 
@@ -142,14 +150,14 @@ static void look_at(struct task_struct *p, void *arg)
 	since = READ_ONCE(p->ghost.last_runnable);
 	if (!since)
 		return;
-	if (stall && l->nr < GHOST_STARVED &&
-	    time_after_eq(l->now, since + msecs_to_jiffies(stall)))
-		l->starved[l->nr++] = get_task_struct(p);
 	/* If it has begun another wait by now, that is excused in part at most. */
 	if (l->unexcused && restricted(e, p) &&
 	    cpus_taken(e, READ_ONCE(p->cpus_ptr)) &&
 	    try_cmpxchg_relaxed(&p->ghost.excused, &excused, excused - l->unexcused))
 		excused -= l->unexcused;
+	if (stall && l->nr < GHOST_STARVED &&
+	    e->excused - excused >= msecs_to_jiffies(stall))
+		l->starved[l->nr++] = get_task_struct(p);
 	since += e->excused - excused;
 	if (time_after(l->now, since + l->wait)) {
 		l->wait = l->now - since;
@@ -192,7 +200,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(due));
 	over = limit && l.who.waited_ms >= limit;
 	while (l.nr--) {
-		if (!over)
+		if (!over && !late)
 			ghost_fallback_rescue(e, l.starved[l.nr]);
 		put_task_struct(l.starved[l.nr]);
 	}
