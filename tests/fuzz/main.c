@@ -98,7 +98,7 @@ static bool ended(pid_t pid)
 	if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_NO_COVER) {
 		fail("the kernel has KCOV, and it cannot be used");
 	} else if (status && !(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL)) {
-		snprintf(text, sizeof(text), "the process ended with status %#x", status);
+		snprintf(text, sizeof(text), "a process has died with status %#x", status);
 		fail(text);
 	}
 	return true;

@@ -384,7 +384,8 @@ int show_exits(bool json)
 		fprintf(stderr, "ghostctl: cannot read %s/exits: %s\n",
 			ghost_fs_root(NULL), strerror(-err));
 		if (err == -ENOENT)
-			fprintf(stderr, "  this kernel keeps no records, or ghostfs is not mounted there\n");
+			fprintf(stderr, "  this kernel keeps no records, or ghostfs "
+				"is not mounted there\n");
 		return 1;
 	}
 	if (json)

@@ -695,7 +695,8 @@ static void switched_to_ghost(struct rq *rq, struct task_struct *p)
 
 	ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);
 	/* Another class has woken or moved it since. */
-	p->ghost.last_ran_cpu = p->ghost.wake_up_cpu = cpu_of(rq);
+	p->ghost.last_ran_cpu = cpu_of(rq);
+	p->ghost.wake_up_cpu = cpu_of(rq);
 	if (task_current(rq, p)) {
 		if (!(p->ghost.pending & GHOST_PEND_NEW))
 			p->ghost.pending |= GHOST_PEND_WAKEUP;

@@ -491,6 +491,7 @@ static void reap_work(struct work_struct *work)
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, reap_work);
 
 	reap(e);
+	drop_gates(e);
 	ghost_enclave_put(e);
 }
 

@@ -15,8 +15,8 @@
  * it from before the freezer to after the thaw: the agent freezes first, and its
  * tasks need a CPU to get to the refrigerator.
  *
- * The watchdog lends those that higher classes have starved for too long, until its
- * next look. At any time it is so for one who is bound by migrate_disable() to a CPU that has
+ * The watchdog lends those that higher classes have starved for too long, for a
+ * second. At any time it is so for one who is bound by migrate_disable() to a CPU that has
  * no agent of the enclave: it joined there, was taken back there, or the agent has
  * gone. The watchdog takes it back once it is bound no longer.
  */
@@ -86,7 +86,9 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
 	alone = ghost_stuck(rq, p);
 	/* In one section, so that nobody is lent in front of one who is not. */
 	raw_spin_lock(&e->lock);
-	if (starved && p->ghost.last_runnable) {
+	/* It may have run since it was looked at. */
+	if (starved && p->ghost.last_runnable &&
+	    ghost_excused(e, READ_ONCE(p->ghost.excused))) {
 		p->ghost.flags |= GHOST_TF_RESCUED;
 		e->rescue_until = jiffies + HZ;
 	}

@@ -250,8 +250,8 @@ struct ghost_queue {
  * @bpf_stats: a CPU's share each, written with interrupts off
  * @bpf_exit: what the BPF program that destroys it has said; written by the first
  *	only, before it sets GHOST_TODO_BPF_EXIT
- * @excused: jiffies in which a higher class had all CPUs, or nothing ran, see
- *	watchdog.c; written by the watchdog work only
+ * @excused: jiffies in which a higher class had all CPUs, see watchdog.c; written by
+ *	the watchdog work only
  * @sampled: jiffies of the last look for @excused; watchdog work only
  * @gid: group of the files
  * @dir: directory of the enclave
@@ -694,6 +694,7 @@ int ghost_timerfd_settime(struct ghost_enclave *e,
 /* watchdog.c */
 void ghost_watchdog_start(struct ghost_enclave *e);
 void ghost_watchdog_look(struct ghost_enclave *e);
+bool ghost_excused(struct ghost_enclave *e, unsigned long excused);
 void ghost_watchdog_fn(struct work_struct *work);
 void ghost_hog_tick(struct rq *rq);
 

@@ -8,8 +8,9 @@
  * the agent's fault: it is summed in e->excused, and what was added since a
  * task began to wait does not count. A task that may not use all of them is
  * waited for in the same way where it may: that is taken from the value of
- * e->excused that it has kept. A look that is much too late excuses what it is
- * late: the machine stood still, as for its stopper or as a guest that is paused.
+ * e->excused that it has kept. A look that is much too late skips what it is late,
+ * and waits begin so much later: the machine stood still, as for its stopper or as a
+ * guest that is paused.
  * Who was excused for ghost_stall_max_ms may hold a lock that others want: it is lent
  * to the fair class, alone and for a second.
  *
@@ -48,8 +49,8 @@ static unsigned long period(struct ghost_enclave *e)
 	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
-/* Idle because of what another class runs on its core. */
-static bool forced_idle(struct rq *rq)
+/* Idle because of what others run on its core. */
+static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
@@ -59,7 +60,8 @@ static bool forced_idle(struct rq *rq)
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
-		if (!is_idle_task(curr) && !ghost_class(curr))
+		if (!is_idle_task(curr) && curr != current &&
+		    !(ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
 			return true;
 	}
 #endif
@@ -67,7 +69,7 @@ static bool forced_idle(struct rq *rq)
 }
 
 /* Nothing is locked: a sample. */
-static bool cpu_taken(struct rq *rq)
+static bool cpu_taken(struct ghost_enclave *e, struct rq *rq)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
@@ -75,7 +77,7 @@ static bool cpu_taken(struct rq *rq)
 	if (curr == current)
 		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 || READ_ONCE(rq->rt.rt_queued);
 	if (is_idle_task(curr))
-		return forced_idle(rq);
+		return forced_idle(e, rq);
 	return !ghost_class(curr);
 }
 
@@ -92,7 +94,7 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 	for_each_cpu_and(cpu, e->cpus, mask) {
 		agent = READ_ONCE(cpu_rq(cpu)->ghost.agent);
 		nr[agent]++;
-		free[agent] += !cpu_taken(cpu_rq(cpu));
+		free[agent] += !cpu_taken(e, cpu_rq(cpu));
 		if (free[true])
 			break;
 	}
@@ -117,7 +119,8 @@ void ghost_watchdog_look(struct ghost_enclave *e)
 /**
  * struct longest - the member that has waited the longest
  * @now: jiffies at which the look began
- * @unexcused: jiffies since the last look that nothing has excused so far
+ * @skip: jiffies since the last look in which the machine stood still
+ * @unexcused: those that nothing has excused so far
  * @wait: how long, jiffies
  * @who: which one
  * @nr: used of @starved
@@ -125,6 +128,7 @@ void ghost_watchdog_look(struct ghost_enclave *e)
  */
 struct longest {
 	unsigned long		now;
+	unsigned long		skip;
 	unsigned long		unexcused;
 	unsigned long		wait;
 	struct ghost_blame	who;
@@ -132,22 +136,45 @@ struct longest {
 	struct task_struct	*starved[GHOST_STARVED];
 };
 
+/* Has a wait that began at @excused been excused for as long as the stall limit? */
+bool ghost_excused(struct ghost_enclave *e, unsigned long excused)
+{
+	unsigned long stall = min(READ_ONCE(sysctl_ghost_stall_max_ms), INT_MAX);
+
+	return stall && e->excused - excused >= msecs_to_jiffies(stall);
+}
+
 /* Is there a CPU of the enclave that the policy may not give to @p? */
 static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 {
 	return READ_ONCE(e->honor_affinity) || is_migration_disabled(p);
 }
 
+/* Its wait began l->skip later, if it is the same still. Returns when it began. */
+static unsigned long begin_later(struct task_struct *p, unsigned long since,
+				 const struct longest *l)
+{
+	unsigned long later = since + l->skip;
+
+	if (!since)
+		return 0;
+	if (time_after(later, l->now))
+		later = l->now;
+	later = later ?: 1;
+	return try_cmpxchg_relaxed(&p->ghost.last_runnable, &since, later) ? later : since;
+}
+
 static void look_at(struct task_struct *p, void *arg)
 {
 	unsigned long excused = READ_ONCE(p->ghost.excused), since;
-	unsigned long stall = min(READ_ONCE(sysctl_ghost_stall_max_ms), INT_MAX);
 	struct ghost_enclave *e = p->ghost.enclave;
 	struct longest *l = arg;
 
 	/* If another wait begins meanwhile it seems to be shorter, not longer. */
 	smp_rmb();
 	since = READ_ONCE(p->ghost.last_runnable);
+	if (l->skip)
+		since = begin_later(p, since, l);
 	if (!since)
 		return;
 	/* If it has begun another wait by now, that is excused in part at most. */
@@ -155,8 +182,7 @@ static void look_at(struct task_struct *p, void *arg)
 	    cpus_taken(e, READ_ONCE(p->cpus_ptr)) &&
 	    try_cmpxchg_relaxed(&p->ghost.excused, &excused, excused - l->unexcused))
 		excused -= l->unexcused;
-	if (stall && l->nr < GHOST_STARVED &&
-	    e->excused - excused >= msecs_to_jiffies(stall))
+	if (l->nr < GHOST_STARVED && ghost_excused(e, excused))
 		l->starved[l->nr++] = get_task_struct(p);
 	since += e->excused - excused;
 	if (time_after(l->now, since + l->wait)) {
@@ -171,7 +197,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 {
 	struct ghost_enclave *e = container_of(to_delayed_work(work),
 					       struct ghost_enclave, watchdog);
-	unsigned long limit = limit_ms(e), since, due, excused = 0;
+	unsigned long limit = limit_ms(e), since, due, most, excused = 0;
 	struct longest l = { .now = jiffies };
 	bool late, over;
 
@@ -179,14 +205,16 @@ void ghost_watchdog_fn(struct work_struct *work)
 		return;
 	since = l.now - e->sampled;
 	due = period(e);
-	late = since > due + max(due, GHOST_LOOK_LATE);
-	if (cpus_taken(e, cpu_possible_mask))
-		excused = since;
-	else if (late)
-		excused = since - due;
-	if (excused)
+	most = due + max(due, GHOST_LOOK_LATE);
+	late = since > most;
+	if (cpus_taken(e, cpu_possible_mask)) {
+		excused = min(since, most);
+		l.skip = since - excused;
 		WRITE_ONCE(e->excused, e->excused + excused);
-	l.unexcused = since - excused;
+	} else if (late) {
+		l.skip = since - due;
+	}
+	l.unexcused = since - excused - l.skip;
 	e->sampled = l.now;
 
 	/* An agent that sleeps is frozen without a word. */
@@ -200,7 +228,7 @@ void ghost_watchdog_fn(struct work_struct *work)
 		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(due));
 	over = limit && l.who.waited_ms >= limit;
 	while (l.nr--) {
-		if (!over && !late)
+		if (!over)
 			ghost_fallback_rescue(e, l.starved[l.nr]);
 		put_task_struct(l.starved[l.nr]);
 	}
