@@ -123,9 +123,11 @@ rm -f "$steps.new"
 start=$SECONDS
 build()
 {
-	# A module is built where its source is
+	# A module is built where its source is, and anew if the kernel's types may have
+	# changed: kbuild does not see to that for modules from outside
 	make "${make_args[@]}" bzImage modules &&
 		mkdir -p "$out/modules" && cp -pu "$TOP"/tests/modules/* "$out/modules" &&
+		find "$out/modules" -name '*.ko' ! -newer "$out/vmlinux" -delete &&
 		make "${make_args[@]}" "M=$out/modules" modules
 }
 

@@ -26,7 +26,7 @@ static const char * const names[NR_FIGURES] = {
 	[F_READ_BACK] = "read back", [F_DISCOVER] = "tasks discovered",
 	[F_START] = "started", [F_KILL] = "killed", [F_STOP] = "stopped",
 	[F_SPIN] = "spun", [F_FORGET] = "forgot its tasks",
-	[F_DEAF] = "read no message", [F_HANDOVER] = "asked to hand over",
+	[F_DEAF] = "read no message", [F_HANDOVER] = "asked to leave",
 	[F_TOOK_OVER] = "took over",
 	[F_HONEST] = "plain", [F_WILD] = "random", [F_LIAR] = "lying",
 	[F_BPF] = "tests' BPF", [F_FIFO] = "ghost-fifo",

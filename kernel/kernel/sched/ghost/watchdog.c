@@ -11,8 +11,8 @@
  * e->excused that it has kept. A look that is much too late skips what it is late,
  * and waits begin so much later: the machine stood still, as for its stopper or as a
  * guest that is paused.
- * Who was excused for ghost_stall_max_ms may hold a lock that others want: it is lent
- * to the fair class, alone and for a second.
+ * Who was excused for as long as the limit may hold a lock that others want: it is
+ * lent to the fair class, alone and for a second.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -30,6 +30,8 @@ unsigned long sysctl_ghost_agent_hog_ms = 10000;
 #define GHOST_TICK_MAX_NS	(2 * NSEC_PER_SEC)
 /* So much a look may be late with no other reason than load, at least. */
 #define GHOST_LOOK_LATE		(HZ / 10)
+/* However short the limit is, it takes so long until who is starved is lent. */
+#define GHOST_RESCUE_MIN_MS	1000UL
 /* So many are lent in one look. */
 #define GHOST_STARVED		16
 
@@ -124,7 +126,7 @@ void ghost_watchdog_look(struct ghost_enclave *e)
  * @wait: how long, jiffies
  * @who: which one
  * @nr: used of @starved
- * @starved: were excused for as long as the stall limit; counted
+ * @starved: were excused for as long as the limit; counted
  */
 struct longest {
 	unsigned long		now;
@@ -136,12 +138,12 @@ struct longest {
 	struct task_struct	*starved[GHOST_STARVED];
 };
 
-/* Has a wait that began at @excused been excused for as long as the stall limit? */
+/* Has a wait that began at @excused been excused for as long as the limit? */
 bool ghost_excused(struct ghost_enclave *e, unsigned long excused)
 {
-	unsigned long stall = min(READ_ONCE(sysctl_ghost_stall_max_ms), INT_MAX);
+	unsigned long ms = min(limit_ms(e), INT_MAX);
 
-	return stall && e->excused - excused >= msecs_to_jiffies(stall);
+	return ms && e->excused - excused >= msecs_to_jiffies(max(ms, GHOST_RESCUE_MIN_MS));
 }
 
 /* Is there a CPU of the enclave that the policy may not give to @p? */
