@@ -180,14 +180,19 @@ static void check_started(void)
 
 void enclaves_host_gone(pid_t pid, int status)
 {
+	bool ours = false;
 	int i;
 
 	for (i = 0; i < SLOTS; i++) {
+		ours |= slots[i].old == pid || slots[i].host == pid;
 		if (slots[i].old == pid)
 			slots[i].old = 0;
 		if (slots[i].host == pid)
 			slots[i].host = 0;
 	}
+	/* The child of a worker that was killed: its pipes may have broken. */
+	if (!ours)
+		return;
 	/* 1: it could not begin. SIGBUS: the mappings of its enclave have gone. */
 	if ((WIFEXITED(status) && WEXITSTATUS(status) > 1) ||
 	    (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL &&
