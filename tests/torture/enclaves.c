@@ -18,7 +18,7 @@
 #define HOG_MS		20000
 #define BUSY_MS		120000
 #define LEAVE_MS	30000		/* a predecessor has to be gone by then */
-#define OFTEN		15
+#define OFTEN		50
 
 static const char * const tunables[] = {
 	"commit_at_tick", "deliver_cpu_availability", "deliver_agent_runnability",
