@@ -16,9 +16,9 @@
  * tasks need a CPU to get to the refrigerator.
  *
  * The watchdog lends those that higher classes have starved for too long, for a
- * second. At any time it is so for one who is bound by migrate_disable() to a CPU that has
- * no agent of the enclave: it joined there, was taken back there, or the agent has
- * gone. The watchdog takes it back once it is bound no longer.
+ * second. At any time it is so for one who is bound by migrate_disable() to a CPU
+ * that has no agent of the enclave: it joined there, was taken back there, or the
+ * agent has gone. The watchdog takes it back once it is bound no longer.
  */
 #include <linux/cgroup.h>
 #include <linux/freezer.h>
