@@ -107,6 +107,14 @@ static int choose(struct fifo *f, struct ghost_task *task, int not)
 	return best;
 }
 
+static bool may_run_here(struct fifo_cpu *c, struct ghost_task *task)
+{
+	unsigned long mask[MASK_LONGS];
+
+	return ghost_task_affinity(task->gtid, mask, sizeof(mask)) ||
+		allows(mask, ghost_enclave_cpu(c->fifo->enclave, c->index));
+}
+
 static void leave_cpu(struct fifo_cpu *c, struct fifo_job *job)
 {
 	dequeue(c, job);
@@ -283,6 +291,13 @@ static void refused(struct fifo_cpu *c, struct fifo_job *job, int32_t state)
 		/* It may not be moved now: try where it was last. */
 		if (last >= 0 && last != c->index) {
 			put_on(c, job, last);
+			break;
+		}
+		/* What is done to its affinity while it is lent is not told. */
+		if (!may_run_here(c, task)) {
+			leave_cpu(c, job);
+			if (place(c, job))
+				enqueue(c, job, false);
 			break;
 		}
 		__attribute__((fallthrough));

@@ -383,6 +383,11 @@ static __always_inline bool update(struct bpf_ghost_msg *m, __u32 idx,
 		return false;
 	case MSG_TASK_AFFINITY_CHANGED:
 		return frame_read_affinity(idx);
+	case MSG_TASK_LATCH_FAILURE:
+		/* What is done to its affinity while it is lent is not told. */
+		if (m->latch_failure.error == ESTALE)
+			return frame_read_affinity(idx);
+		break;
 	case MSG_TASK_PRIORITY_CHANGED:
 		t->nice = m->priority.nice;
 		break;
