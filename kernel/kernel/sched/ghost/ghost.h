@@ -385,7 +385,6 @@ extern unsigned long sysctl_ghost_agent_hog_ms;
 struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi);
 void ghost_enclave_publish(struct ghost_enclave *e);
 struct ghost_enclave *ghost_enclave_next(struct ghost_enclave *prev);
-void ghost_check_home(struct rq *rq, struct task_struct *p);
 void ghost_by_worker(void (*fn)(void *arg), void *arg);
 void ghost_enclave_put(struct ghost_enclave *e);
 void ghost_enclave_unpin(struct ghost_enclave *e);
@@ -397,6 +396,7 @@ void ghost_enclave_todo(struct ghost_enclave *e, int todo);
 void ghost_enclave_unpublish(struct ghost_enclave *e, int cpu);
 void ghost_enclave_wait_free(struct ghost_enclave *e);
 void ghost_enclave_bind(struct ghost_enclave *e);
+struct task_struct *ghost_enclave_agent(struct ghost_enclave *e, int cpu);
 
 static inline void ghost_enclave_get(struct ghost_enclave *e)
 {
@@ -407,6 +407,9 @@ static inline void ghost_enclave_pin(struct ghost_enclave *e)
 {
 	kref_get(&e->pins);
 }
+
+/* cpu.c */
+void ghost_check_home(struct rq *rq, struct task_struct *p);
 
 /* exit_record.c */
 const char *ghost_exit_name(enum ghost_exit reason);
