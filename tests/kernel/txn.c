@@ -291,13 +291,13 @@ TEST_F(txn, run_flags_wake_the_agent)
 	for (i = 0; i < ARRAY_SIZE(t); i++) {
 		gt_tell(&self->t, t[i].cmd);
 		ASSERT_EQ(0, gt_next_type(&self->e.q, self->t.gtid,
-					  MSG_TASK_WAKEUP, NULL));
+					  MSG_TASK_WAKEUP, &m));
 		/*
-		 * A kernel thread may preempt it before; or have done so, and it has
-		 * run to the end since.
+		 * A kernel thread may preempt it before. If that is no news gt_schedule()
+		 * has put it back, and it has run to the end since.
 		 */
 		do {
-			if (gt_flags(gt_sw(&self->e, self->t.gtid)) & GHOST_SW_TASK_RUNNABLE) {
+			if (m.seqnum == gt_barrier(gt_sw(&self->e, self->t.gtid))) {
 				before = gt_barrier(agents[1].sw);
 				ASSERT_EQ(GHOST_TXN_COMPLETE,
 					  gt_schedule(self->by, 1, &self->t, t[i].flag));
