@@ -432,7 +432,7 @@ static void start_waiting(struct task_struct *p)
 	WRITE_ONCE(p->ghost.last_runnable, jiffies);
 	/* What is excused is never of a later wait: pairs with look_at(). */
 	smp_wmb();
-	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->excused) : 0);
+	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->sample.excused) : 0);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */

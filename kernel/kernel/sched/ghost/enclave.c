@@ -51,7 +51,7 @@ static void free_work(struct work_struct *work)
 	struct ghost_enclave *e = container_of(work, struct ghost_enclave, free_work);
 
 	/* What operations on files that had begun before have asked for. */
-	cancel_delayed_work_sync(&e->watchdog);
+	ghost_watchdog_stop(e);
 	irq_work_sync(&e->irq_work);
 	free_regions(&e->regions);
 	if (e->sw_dir)
@@ -559,7 +559,7 @@ static void destroy_work(struct work_struct *work)
 	start_work(e, &e->release_work);
 	if (e->owner)
 		remove_wait_queue(&e->owner->wait_pidfd, &e->owner_wait);
-	cancel_delayed_work_sync(&e->watchdog);
+	ghost_watchdog_stop(e);
 	/* Those who have left are not to wait for an agent that is slow to die. */
 	drop_gates(e);
 
@@ -664,7 +664,6 @@ struct ghost_enclave *ghost_enclave_create(unsigned long id, u32 abi)
 	INIT_WORK(&e->remove_work, remove_work);
 	INIT_WORK(&e->end_work, end_work);
 	INIT_WORK(&e->free_work, free_work);
-	INIT_DELAYED_WORK(&e->watchdog, ghost_watchdog_fn);
 
 	e->record = ghost_exit_alloc();
 	e->txn_page = kcalloc(nr_cpu_ids, sizeof(*e->txn_page), GFP_KERNEL_ACCOUNT);

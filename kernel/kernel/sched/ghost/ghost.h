@@ -191,6 +191,18 @@ struct ghost_queue {
 };
 
 /**
+ * struct ghost_sample - jiffies that the watchdog has counted
+ * @at: when
+ * @excused: a higher class had all CPUs
+ * @paused: the machine stood still
+ */
+struct ghost_sample {
+	unsigned long	at;
+	unsigned long	excused;
+	unsigned long	paused;
+};
+
+/**
  * struct ghost_enclave - CPUs and threads under one policy
  * @ref: members, agents, works, and until the destruction is through. At 0 what is
  *	shared with user space is freed
@@ -250,9 +262,9 @@ struct ghost_queue {
  * @bpf_stats: a CPU's share each, written with interrupts off
  * @bpf_exit: what the BPF program that destroys it has said; written by the first
  *	only, before it sets GHOST_TODO_BPF_EXIT
- * @excused: jiffies in which a higher class had all CPUs, see watchdog.c; written by
- *	the watchdog work only
- * @sampled: jiffies of the last look for @excused; watchdog work only
+ * @sample: of the CPUs, see watchdog.c; written by @sampler, under @lock. Its excused
+ *	is read without a lock, too
+ * @looked: @sample at the last look; @watchdog only
  * @gid: group of the files
  * @dir: directory of the enclave
  * @sw_dir: its sw_regions, counted until the enclave is freed
@@ -270,7 +282,8 @@ struct ghost_queue {
  * @remove_work: removes the files of an enclave that is destroyed
  * @end_work: frees what is shared after the last reference
  * @free_work: frees the rest when nothing pins it any more
- * @watchdog: see watchdog.c
+ * @sampler: looks at the CPUs, see watchdog.c
+ * @watchdog: looks at the members
  */
 struct ghost_enclave {
 	struct kref		ref;
@@ -330,8 +343,8 @@ struct ghost_enclave {
 	struct ghost_bpf_stats __percpu *bpf_stats;
 	struct ghost_bpf_exit	bpf_exit;
 
-	unsigned long		excused;
-	unsigned long		sampled;
+	struct ghost_sample	sample;
+	struct ghost_sample	looked;
 
 	kgid_t			gid;
 	struct dentry		*dir;
@@ -352,7 +365,8 @@ struct ghost_enclave {
 	struct work_struct	remove_work;
 	struct work_struct	end_work;
 	struct work_struct	free_work;
-	struct delayed_work	watchdog;
+	struct timer_list	sampler;
+	struct work_struct	watchdog;
 };
 
 /* ghost_enclave.todo: what the irq_work hands to works */
@@ -696,9 +710,9 @@ int ghost_timerfd_settime(struct ghost_enclave *e,
 
 /* watchdog.c */
 void ghost_watchdog_start(struct ghost_enclave *e);
+void ghost_watchdog_stop(struct ghost_enclave *e);
 void ghost_watchdog_look(struct ghost_enclave *e);
 bool ghost_excused(struct ghost_enclave *e, unsigned long excused);
-void ghost_watchdog_fn(struct work_struct *work);
 void ghost_hog_tick(struct rq *rq);
 
 /* The task's id, assigned at first use. */

@@ -509,18 +509,20 @@ static struct task_struct *first_lost(struct ghost_enclave *e)
  * ghost_resend_lost - make good what found no room
  * @e: enclave whose agent has, perhaps, emptied its queue
  *
- * Stops at the first that still finds none.
+ * Stops at the first that still finds none, and when there may be none left of
+ * those that were lost at first: others lose as fast as this goes.
  *
  * Context: process; no locks held.
  */
 void ghost_resend_lost(struct ghost_enclave *e)
 {
+	u32 left = READ_ONCE(e->nr_tasks) + 1;
 	struct task_struct *p;
 	struct rq_flags rf;
 	struct rq *rq;
 	bool ok = true;
 
-	while (ok && !list_empty_careful(&e->lost) && (p = first_lost(e))) {
+	while (ok && left-- && !list_empty_careful(&e->lost) && (p = first_lost(e))) {
 		rq = task_rq_lock(p, &rf);
 		update_rq_clock(rq);
 		if (p->ghost.sw && p->ghost.enclave == e &&
@@ -528,6 +530,7 @@ void ghost_resend_lost(struct ghost_enclave *e)
 			ok = resend(rq, p);
 		task_rq_unlock(rq, p, &rf);
 		put_task_struct(p);
+		cond_resched();
 	}
 }
 

@@ -4,13 +4,13 @@
  *
  * runnable_timeout and kernel.ghost_stall_max_ms bound how long a runnable
  * member waits; a work looks at every announced member, wherever it is
- * queued. Time in which a higher class ran on all CPUs of the enclave is not
- * the agent's fault: it is summed in e->excused, and what was added since a
- * task began to wait does not count. A task that may not use all of them is
- * waited for in the same way where it may: that is taken from the value of
- * e->excused that it has kept. A look that is much too late skips what it is late,
- * and waits begin so much later: the machine stood still, as for its stopper or as a
- * guest that is paused.
+ * queued. Time in which a higher class ran on all CPUs that have an agent of the
+ * enclave is not the agent's fault, if one was able to run: it is summed in
+ * e->sample.excused, and what was added since a task began to wait does not count. A
+ * task that may not use all of them is waited for in the same way where it may: that is
+ * taken from the value that it has kept. A timer samples the CPUs, as the work may be
+ * kept waiting. If the timer is much too late the machine stood still, as for its
+ * stopper or as a guest that is paused: so much later all waits begin.
  * Who was excused for as long as the limit may hold a lock that others want: it is
  * lent to the fair class, alone and for a second.
  *
@@ -28,8 +28,8 @@ unsigned long sysctl_ghost_agent_hog_ms = 10000;
 
 /* A CPU that has switched its tick off gets one in a second (sched_tick_remote()). */
 #define GHOST_TICK_MAX_NS	(2 * NSEC_PER_SEC)
-/* So much a look may be late with no other reason than load, at least. */
-#define GHOST_LOOK_LATE		(HZ / 10)
+/* So much the timer may be late with no other reason than load, at least. */
+#define GHOST_LATE		(HZ / 10)
 /* However short the limit is, it takes so long until who is starved is lent. */
 #define GHOST_RESCUE_MIN_MS	1000UL
 /* So many are lent in one look. */
@@ -70,57 +70,87 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 	return false;
 }
 
+static bool ext_waits(struct rq *rq)
+{
+#ifdef CONFIG_SCHED_CLASS_EXT
+	return scx_enabled() && READ_ONCE(rq->scx.nr_running) > 1;
+#else
+	return false;
+#endif
+}
+
 /* Nothing is locked: a sample. */
 static bool cpu_taken(struct ghost_enclave *e, struct rq *rq)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
 	/* The work that looks is no reason: it has pushed aside what ran. */
-	if (curr == current)
-		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 || READ_ONCE(rq->rt.rt_queued);
+	if (curr == current && in_task())
+		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 ||
+			READ_ONCE(rq->rt.rt_queued) || ext_waits(rq);
 	if (is_idle_task(curr))
 		return forced_idle(e, rq);
 	return !ghost_class(curr);
 }
 
 /*
- * Those of the enclave that are in @mask; false if there is none. One without an
- * agent can be given to nobody, and does not count beside one with.
+ * Those of the enclave that are in @mask and have an agent: no other can be given to a
+ * task. False if there is none.
  */
 static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 {
-	int cpu, nr[2] = {}, free[2] = {};
-	bool agent;
+	bool taken = false;
+	struct rq *rq;
+	int cpu;
 
 	rcu_read_lock();
 	for_each_cpu_and(cpu, e->cpus, mask) {
-		agent = READ_ONCE(cpu_rq(cpu)->ghost.agent);
-		nr[agent]++;
-		free[agent] += !cpu_taken(e, cpu_rq(cpu));
-		if (free[true])
+		rq = cpu_rq(cpu);
+		if (!READ_ONCE(rq->ghost.agent))
+			continue;
+		taken = cpu_taken(e, rq);
+		if (!taken)
 			break;
 	}
 	rcu_read_unlock();
-	agent = nr[true];
-	return nr[agent] && !free[agent];
+	return taken;
 }
 
-void ghost_watchdog_start(struct ghost_enclave *e)
+static void sample(struct timer_list *t)
 {
-	e->sampled = jiffies;
-	queue_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+	struct ghost_enclave *e = from_timer(e, t, sampler);
+	unsigned long now = jiffies, since = now - e->sample.at, due = period(e);
+	unsigned long most = due + max(due, GHOST_LATE), excused = 0, paused = 0;
+	bool taken = cpus_taken(e, cpu_possible_mask);
+	unsigned long flags;
+
+	raw_spin_lock_irqsave(&e->lock, flags);
+	if (taken && ghost_has_able_agent(e)) {
+		excused = min(since, most);
+		paused = since - excused;
+	} else if (since > most) {
+		paused = since - due;
+	}
+	e->sample.at = now;
+	WRITE_ONCE(e->sample.excused, e->sample.excused + excused);
+	e->sample.paused += paused;
+	raw_spin_unlock_irqrestore(&e->lock, flags);
+
+	queue_work(system_unbound_wq, &e->watchdog);
+	/* Unless it is wanted sooner. */
+	timer_reduce(t, now + due);
 }
 
 /* The limit has changed: look now, and go on with the new period. */
 void ghost_watchdog_look(struct ghost_enclave *e)
 {
 	if (!READ_ONCE(e->dying))
-		mod_delayed_work(system_unbound_wq, &e->watchdog, 0);
+		mod_timer(&e->sampler, jiffies);
 }
 
 /**
  * struct longest - the member that has waited the longest
- * @now: jiffies at which the look began
+ * @now: when the CPUs were sampled, jiffies: what comes behind it is for the next look
  * @skip: jiffies since the last look in which the machine stood still
  * @unexcused: those that nothing has excused so far
  * @wait: how long, jiffies
@@ -143,7 +173,8 @@ bool ghost_excused(struct ghost_enclave *e, unsigned long excused)
 {
 	unsigned long ms = min(limit_ms(e), INT_MAX);
 
-	return ms && e->excused - excused >= msecs_to_jiffies(max(ms, GHOST_RESCUE_MIN_MS));
+	return ms && READ_ONCE(e->sample.excused) - excused >=
+			msecs_to_jiffies(max(ms, GHOST_RESCUE_MIN_MS));
 }
 
 /* Is there a CPU of the enclave that the policy may not give to @p? */
@@ -158,8 +189,8 @@ static unsigned long begin_later(struct task_struct *p, unsigned long since,
 {
 	unsigned long later = since + l->skip;
 
-	if (!since)
-		return 0;
+	if (!since || time_after(since, l->now))
+		return since;
 	if (time_after(later, l->now))
 		later = l->now;
 	later = later ?: 1;
@@ -186,7 +217,7 @@ static void look_at(struct task_struct *p, void *arg)
 		excused -= l->unexcused;
 	if (l->nr < GHOST_STARVED && ghost_excused(e, excused))
 		l->starved[l->nr++] = get_task_struct(p);
-	since += e->excused - excused;
+	since += READ_ONCE(e->sample.excused) - excused;
 	if (time_after(l->now, since + l->wait)) {
 		l->wait = l->now - since;
 		l->who.pid = task_pid_nr(p);
@@ -195,29 +226,26 @@ static void look_at(struct task_struct *p, void *arg)
 	}
 }
 
-void ghost_watchdog_fn(struct work_struct *work)
+static void look(struct work_struct *work)
 {
-	struct ghost_enclave *e = container_of(to_delayed_work(work),
-					       struct ghost_enclave, watchdog);
-	unsigned long limit = limit_ms(e), since, due, most, excused = 0;
-	struct longest l = { .now = jiffies };
-	bool late, over;
+	struct ghost_enclave *e = container_of(work, struct ghost_enclave, watchdog);
+	unsigned long limit = limit_ms(e);
+	struct longest l = {};
+	struct ghost_sample now;
+	bool able, over;
 
 	if (READ_ONCE(e->dying))
 		return;
-	since = l.now - e->sampled;
-	due = period(e);
-	most = due + max(due, GHOST_LOOK_LATE);
-	late = since > most;
-	if (cpus_taken(e, cpu_possible_mask)) {
-		excused = min(since, most);
-		l.skip = since - excused;
-		WRITE_ONCE(e->excused, e->excused + excused);
-	} else if (late) {
-		l.skip = since - due;
-	}
-	l.unexcused = since - excused - l.skip;
-	e->sampled = l.now;
+	raw_spin_lock_irq(&e->lock);
+	now = e->sample;
+	able = ghost_has_able_agent(e);
+	raw_spin_unlock_irq(&e->lock);
+	l.now = now.at;
+	l.skip = now.paused - e->looked.paused;
+	if (able)
+		l.unexcused = now.at - e->looked.at - l.skip -
+			      (now.excused - e->looked.excused);
+	e->looked = now;
 
 	/* An agent that sleeps is frozen without a word. */
 	ghost_fallback_update(e);
@@ -225,9 +253,9 @@ void ghost_watchdog_fn(struct work_struct *work)
 
 	ghost_for_members(e, look_at, &l);
 	l.who.waited_ms = jiffies_to_msecs(l.wait);
-	/* Of a late look it is not known what was before it: look once more. */
-	if (late)
-		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(due));
+	/* Of a pause it is not known what was before it: look once more. */
+	if (l.skip)
+		l.who.waited_ms -= min(l.who.waited_ms, jiffies_to_msecs(period(e)));
 	over = limit && l.who.waited_ms >= limit;
 	while (l.nr--) {
 		if (!over)
@@ -242,10 +270,23 @@ void ghost_watchdog_fn(struct work_struct *work)
 				    e->id, l.who.pid, l.who.waited_ms);
 		ghost_exit_blame(e, reason, &l.who);
 		ghost_enclave_destroy(e, reason);
-		return;
 	}
-	if (!READ_ONCE(e->dying))
-		queue_delayed_work(system_unbound_wq, &e->watchdog, period(e));
+}
+
+void ghost_watchdog_start(struct ghost_enclave *e)
+{
+	e->sample.at = jiffies;
+	e->looked = e->sample;
+	INIT_WORK(&e->watchdog, look);
+	timer_setup(&e->sampler, sample, 0);
+	mod_timer(&e->sampler, jiffies + period(e));
+}
+
+/* For good. */
+void ghost_watchdog_stop(struct ghost_enclave *e)
+{
+	timer_shutdown_sync(&e->sampler);
+	cancel_work_sync(&e->watchdog);
 }
 
 /* Tick of the agent. rq lock held. */
