@@ -137,15 +137,8 @@ static void sample(struct timer_list *t)
 	raw_spin_unlock_irqrestore(&e->lock, flags);
 
 	queue_work(system_unbound_wq, &e->watchdog);
-	/* Unless it is wanted sooner. */
+	/* On this CPU again, unless the work wants it sooner. */
 	timer_reduce(t, now + due);
-}
-
-/* The limit has changed: look now, and go on with the new period. */
-void ghost_watchdog_look(struct ghost_enclave *e)
-{
-	if (!READ_ONCE(e->dying))
-		mod_timer(&e->sampler, jiffies);
 }
 
 /**
@@ -236,6 +229,9 @@ static void look(struct work_struct *work)
 
 	if (READ_ONCE(e->dying))
 		return;
+	/* The first time, or sooner; here, as workers keep off isolated CPUs. */
+	timer_reduce(&e->sampler, jiffies + period(e));
+
 	raw_spin_lock_irq(&e->lock);
 	now = e->sample;
 	able = ghost_has_able_agent(e);
@@ -279,7 +275,14 @@ void ghost_watchdog_start(struct ghost_enclave *e)
 	e->looked = e->sample;
 	INIT_WORK(&e->watchdog, look);
 	timer_setup(&e->sampler, sample, 0);
-	mod_timer(&e->sampler, jiffies + period(e));
+	ghost_watchdog_look(e);
+}
+
+/* The limit has changed: look now, and go on with the new period. */
+void ghost_watchdog_look(struct ghost_enclave *e)
+{
+	if (!READ_ONCE(e->dying))
+		queue_work(system_unbound_wq, &e->watchdog);
 }
 
 /* For good. */
