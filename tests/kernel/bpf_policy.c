@@ -234,6 +234,17 @@ static int start(FIXTURE_DATA(policy) *self, int n)
 	return 0;
 }
 
+/* Until then a task may still have the descriptors that it was forked with. */
+static bool all_began(FIXTURE_DATA(policy) *self)
+{
+	int i;
+
+	for (i = 0; i < NTASKS; i++)
+		if (!__atomic_load_n(&self->rounds[i], __ATOMIC_RELAXED))
+			return false;
+	return true;
+}
+
 /* All end well within @ms; returns how many do not. */
 static int finish(FIXTURE_DATA(policy) *self, int ms)
 {
@@ -332,6 +343,7 @@ TEST_F_TIMEOUT(policy, detached_under_load, 120)
 	int i, slot;
 
 	ASSERT_EQ(0, start(self, ROUNDS));
+	ASSERT_TRUE(gt_wait_for(all_began(self)));
 	for (i = 0; i < 20; i++) {
 		gt_sleep_ms(20);
 		for (slot = GT_SCHED; slot <= GT_MSG; slot++)
