@@ -193,11 +193,13 @@ struct ghost_queue {
 /**
  * struct ghost_sample - jiffies that the watchdog has counted
  * @at: when
+ * @due: the next comes within so many
  * @excused: a higher class had all CPUs
  * @paused: the machine stood still
  */
 struct ghost_sample {
 	unsigned long	at;
+	unsigned long	due;
 	unsigned long	excused;
 	unsigned long	paused;
 };

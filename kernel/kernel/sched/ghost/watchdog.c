@@ -28,8 +28,8 @@ unsigned long sysctl_ghost_agent_hog_ms = 10000;
 
 /* A CPU that has switched its tick off gets one in a second (sched_tick_remote()). */
 #define GHOST_TICK_MAX_NS	(2 * NSEC_PER_SEC)
-/* So much the timer may be late with no other reason than load, at least. */
-#define GHOST_LATE		(HZ / 10)
+/* So much the timer may be late for no other reason than load. */
+#define GHOST_LATE		(HZ / 50)
 /* However short the limit is, it takes so long until who is starved is lent. */
 #define GHOST_RESCUE_MIN_MS	1000UL
 /* So many are lent in one look. */
@@ -51,6 +51,12 @@ static unsigned long period(struct ghost_enclave *e)
 	return msecs_to_jiffies(ms ? clamp(ms / 2, 10UL, 1000UL) : 1000UL);
 }
 
+/* Is it who looks, in the place of what it has pushed aside? */
+static bool looks(struct task_struct *curr)
+{
+	return curr == current && (in_task() || curr == this_cpu_ksoftirqd());
+}
+
 /* Idle because of what others run on its core. */
 static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 {
@@ -62,7 +68,7 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
-		if (!is_idle_task(curr) && curr != current &&
+		if (!is_idle_task(curr) && !looks(curr) &&
 		    !(ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
 			return true;
 	}
@@ -70,13 +76,16 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 	return false;
 }
 
-static bool ext_waits(struct rq *rq)
+/* Threads in the run queues of the fair class and of sched_ext. */
+static unsigned int normal_threads(struct rq *rq)
 {
+	unsigned int nr = READ_ONCE(rq->cfs.h_nr_runnable);
+
 #ifdef CONFIG_SCHED_CLASS_EXT
-	return scx_enabled() && READ_ONCE(rq->scx.nr_running) > 1;
-#else
-	return false;
+	if (scx_enabled())
+		nr += READ_ONCE(rq->scx.nr_running);
 #endif
+	return nr;
 }
 
 /* Nothing is locked: a sample. */
@@ -84,21 +93,20 @@ static bool cpu_taken(struct ghost_enclave *e, struct rq *rq)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
-	/* The work that looks is no reason: it has pushed aside what ran. */
-	if (curr == current && in_task())
-		return READ_ONCE(rq->cfs.h_nr_runnable) > 1 ||
-			READ_ONCE(rq->rt.rt_queued) || ext_waits(rq);
+	if (looks(curr))
+		return normal_threads(rq) > 1 || READ_ONCE(rq->rt.rt_queued);
 	if (is_idle_task(curr))
 		return forced_idle(e, rq);
 	return !ghost_class(curr);
 }
 
 /*
- * Those of the enclave that are in @mask and have an agent: no other can be given to a
- * task. False if there is none.
+ * Those of the enclave that are in @mask, have an agent, and do not run it: no other can
+ * be given to a task, as one agent can be busy for all. False if there is none.
  */
 static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 {
+	struct task_struct *agent;
 	bool taken = false;
 	struct rq *rq;
 	int cpu;
@@ -106,7 +114,8 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 	rcu_read_lock();
 	for_each_cpu_and(cpu, e->cpus, mask) {
 		rq = cpu_rq(cpu);
-		if (!READ_ONCE(rq->ghost.agent))
+		agent = READ_ONCE(rq->ghost.agent);
+		if (!agent || agent == rcu_access_pointer(rq->curr))
 			continue;
 		taken = cpu_taken(e, rq);
 		if (!taken)
@@ -119,8 +128,8 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 static void sample(struct timer_list *t)
 {
 	struct ghost_enclave *e = from_timer(e, t, sampler);
-	unsigned long now = jiffies, since = now - e->sample.at, due = period(e);
-	unsigned long most = due + max(due, GHOST_LATE), excused = 0, paused = 0;
+	unsigned long now = jiffies, since = now - e->sample.at, due = e->sample.due;
+	unsigned long most = due + due / 4 + GHOST_LATE, excused = 0, paused = 0;
 	bool taken = cpus_taken(e, cpu_possible_mask);
 	unsigned long flags;
 
@@ -131,14 +140,19 @@ static void sample(struct timer_list *t)
 	} else if (since > most) {
 		paused = since - due;
 	}
+	due = period(e);
 	e->sample.at = now;
+	e->sample.due = due;
 	WRITE_ONCE(e->sample.excused, e->sample.excused + excused);
 	e->sample.paused += paused;
 	raw_spin_unlock_irqrestore(&e->lock, flags);
 
 	queue_work(system_unbound_wq, &e->watchdog);
-	/* On this CPU again, unless the work wants it sooner. */
-	timer_reduce(t, now + due);
+	/*
+	 * On this CPU again, unless the work wants it sooner. Nobody can know when, and
+	 * have threads run just then.
+	 */
+	timer_reduce(t, now + due / 2 + get_random_u32_below(due / 2 + 1));
 }
 
 /**
@@ -241,6 +255,8 @@ static void look(struct work_struct *work)
 	if (able)
 		l.unexcused = now.at - e->looked.at - l.skip -
 			      (now.excused - e->looked.excused);
+	/* If the look is late this is all that what is seen now may stand for. */
+	l.unexcused = min(l.unexcused, now.due);
 	e->looked = now;
 
 	/* An agent that sleeps is frozen without a word. */
@@ -272,6 +288,7 @@ static void look(struct work_struct *work)
 void ghost_watchdog_start(struct ghost_enclave *e)
 {
 	e->sample.at = jiffies;
+	e->sample.due = period(e);
 	e->looked = e->sample;
 	INIT_WORK(&e->watchdog, look);
 	timer_setup(&e->sampler, sample, 0);
