@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include "kselftest_harness.h"
 #include "gt.h"
@@ -101,6 +102,30 @@ TEST_F(core, cookies_on_another_core)
 	}
 	for (n = 0; n < 2; n++)
 		EXPECT_TRUE(gt_spins(&self->cfs[n]));
+}
+
+/* What runs with a cookie takes the sibling as well: no fault of the policy. */
+TEST_F(core, timeout_spares_what_a_cookie_took)
+{
+	struct gt_txn txn = {
+		.gtid = self->t[1].gtid, .agent_barrier = GT_NOW,
+		.commit_flags = COMMIT_AT_TXN_COMMIT,
+	};
+
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
+	gt_tell(&self->cfs[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[1], NULL));
+	/* Once: to try again and again is time of the policy. */
+	txn.task_barrier = gt_barrier(gt_sw(&self->e, self->t[1].gtid));
+	ASSERT_EQ(GHOST_TXN_COMPLETE, gt_commit(&agents[1], 3, &txn));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	gt_sleep_ms(4000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	gt_task_end(&self->cfs[0]);
+	EXPECT_TRUE(gt_wait_for(gt_schedule(&agents[1], 3, &self->t[1], 0) ==
+				GHOST_TXN_COMPLETE));
+	EXPECT_TRUE(gt_runs(&agents[1], 3, &self->t[1]));
 }
 
 static long nothing(struct gt_agent *a, void *unused)

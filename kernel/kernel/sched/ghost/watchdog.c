@@ -57,19 +57,24 @@ static bool looks(struct task_struct *curr)
 	return curr == current && (in_task() || curr == this_cpu_ksoftirqd());
 }
 
-/* Idle because of what others run on its core. */
+/*
+ * Idle because of what others run on its core: something with a cookie, beside which a
+ * member loses its latch at once; or something else that a latched one cannot join.
+ */
 static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
 	int cpu;
 
-	if (!sched_core_enabled(rq) || !READ_ONCE(rq->core->core_forceidle_count))
+	if (!sched_core_enabled(rq))
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
-		if (!is_idle_task(curr) && !looks(curr) &&
-		    !(ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
+		if (is_idle_task(curr) || looks(curr) ||
+		    (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
+			continue;
+		if (READ_ONCE(curr->core_cookie) || READ_ONCE(rq->core->core_forceidle_count))
 			return true;
 	}
 #endif
