@@ -242,6 +242,10 @@ static int take_over(struct ghost_crew *c, enum ghost_crew_start how,
 	struct ghost_queue *first = c->agents[0].queue;
 	int err;
 
+	/* While nobody waits for it. */
+	err = enclave_map_regions(c->enclave);
+	if (err)
+		return err;
 	err = ghost_enclave_online(c->enclave);
 	if (err < 0)
 		return err;

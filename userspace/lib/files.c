@@ -196,13 +196,13 @@ int ghost_fs_wait_online(int dirfd, bool online, int timeout_ms)
 /* ---- mappings ---- */
 
 static int map_file(int dirfd, const char *file, int flags, int prot,
-		    size_t size, void **p)
+		    int map_flags, size_t size, void **p)
 {
 	int fd = ghost_fs_open(dirfd, file, flags), err = 0;
 
 	if (fd < 0)
 		return fd;
-	*p = mmap(NULL, size, prot, MAP_SHARED, fd, 0);
+	*p = mmap(NULL, size, prot, MAP_SHARED | map_flags, fd, 0);
 	if (*p == MAP_FAILED)
 		err = -errno;
 	close(fd);
@@ -217,7 +217,7 @@ int ghost_fs_map_cpu_data(int dirfd, struct ghost_cpu_data **data, int *nr)
 
 	if (fstatat(dirfd, "cpu_data", &st, 0))
 		return -errno;
-	err = map_file(dirfd, "cpu_data", O_RDWR, PROT_READ | PROT_WRITE,
+	err = map_file(dirfd, "cpu_data", O_RDWR, PROT_READ | PROT_WRITE, 0,
 		       (size_t)st.st_size, &p);
 	if (err)
 		return err;
@@ -234,8 +234,9 @@ int ghost_fs_map_sw_region(int dirfd, uint32_t id,
 	int err;
 
 	snprintf(name, sizeof(name), "sw_regions/sw_%u", id);
-	err = map_file(dirfd, name, O_RDONLY, PROT_READ, GHOST_SW_REGION_SIZE,
-		       &p);
+	/* Populated: a successor looks at every word while tasks wait. */
+	err = map_file(dirfd, name, O_RDONLY, PROT_READ, MAP_POPULATE,
+		       GHOST_SW_REGION_SIZE, &p);
 	if (!err)
 		*region = p;
 	return err;
