@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "kselftest_harness.h"
@@ -15,6 +16,8 @@
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE			62
 #define PR_SCHED_CORE_CREATE		1
+#define PR_SCHED_CORE_SHARE_TO		2
+#define PR_SCHED_CORE_SHARE_FROM	3
 #endif
 #define ROUNDS				50
 
@@ -33,6 +36,20 @@ static int give_cookie(struct gt_task *t)
 {
 	return prctl(PR_SCHED_CORE, PR_SCHED_CORE_CREATE, t->pid, 0, 0) ?
 	       -errno : 0;
+}
+
+/* By a child, as who hands a cookie on has it, too. */
+static int share_cookie(struct gt_task *from, struct gt_task *to)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (!pid)
+		_exit(prctl(PR_SCHED_CORE, PR_SCHED_CORE_SHARE_FROM, from->pid, 0, 0) ||
+		      prctl(PR_SCHED_CORE, PR_SCHED_CORE_SHARE_TO, to->pid, 0, 0));
+	if (pid < 0 || waitpid(pid, &status, 0) != pid)
+		return -errno;
+	return status;
 }
 
 FIXTURE(core) {
@@ -126,6 +143,28 @@ TEST_F(core, timeout_spares_what_a_cookie_took)
 	EXPECT_TRUE(gt_wait_for(gt_schedule(&agents[1], 3, &self->t[1], 0) ==
 				GHOST_TXN_COMPLETE));
 	EXPECT_TRUE(gt_runs(&agents[1], 3, &self->t[1]));
+}
+
+/* Beside one with its own cookie it could run. */
+TEST_F(core, timeout_beside_the_same_cookie)
+{
+	pid_t host[2];
+	int i;
+
+	ASSERT_EQ(0, share_cookie(&self->cfs[0], &self->t[1]));
+	for (i = 0; i < 2; i++) {
+		gt_agent_stop(&agents[i]);
+		host[i] = gt_host_start(&self->e, 2 + i, NULL, NULL);
+		ASSERT_LT(0, host[i]);
+	}
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
+	gt_tell(&self->cfs[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[1], NULL));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	EXPECT_TRUE(gt_gone(&self->e)) TH_LOG("the enclave is still there");
+	for (i = 0; i < 2; i++)
+		EXPECT_EQ(host[i], waitpid(host[i], NULL, 0));
 }
 
 static long nothing(struct gt_agent *a, void *unused)

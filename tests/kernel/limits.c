@@ -260,6 +260,39 @@ TEST_F(limits, stall_ceiling_lends_who_is_starved)
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
+/* More than half of the time, and the rest is time enough. */
+static long busy_on_and_off(long unused)
+{
+	int64_t end;
+
+	for (;;) {
+		end = gt_now_ms() + 120;
+		while (gt_now_ms() < end)
+			;
+		gt_sleep_ms(80);
+	}
+	return 0;
+}
+
+/* What nothing excused of a wait is not forgiven because it ended in a rescue. */
+TEST_F_TIMEOUT(limits, rescues_do_not_stretch_the_limit, GT_TEST_S)
+{
+	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
+	struct gt_task cfs = { 0 };
+
+	ASSERT_LT(0, host);
+	ASSERT_EQ(0, start_on_cpu_1(&cfs));
+	gt_tell_call(&cfs, busy_on_and_off, 0);
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
+	/* Some three seconds without what is excused, and a rescue in each second of that. */
+	EXPECT_TRUE(gt_wait_long(access(self->e.dir, F_OK), gt_sleep_ms(100)));
+	EXPECT_RESCUE();
+	EXPECT_TRUE(killed(host));
+	gt_task_end(&cfs);
+}
+
 TEST_F(limits, stall_ceiling)
 {
 	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);

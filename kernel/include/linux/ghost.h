@@ -77,8 +77,8 @@ struct ghost_timer {
  * @region: region that holds @sw
  * @last_runnable: jiffies since when the task waits, 0 while it does not; the
  *	watchdog moves it on after a pause of the machine (cmpxchg)
- * @excused: the enclave's excused time when the wait began, jiffies; the watchdog
- *	takes from it what excuses this task alone (cmpxchg)
+ * @excused: the enclave's excused time when the wait began, jiffies (the watchdog takes
+ *	what excuses this task alone, cmpxchg); between waits what the next one owes
  * @run_node: in rq->ghost.tasks while queued
  * @task_node: in the enclave's list of announced members (enclave lock)
  * @lost_node: in the enclave's list of tasks that lost a message

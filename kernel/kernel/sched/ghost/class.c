@@ -427,12 +427,38 @@ static struct task_struct *pick_task_ghost(struct rq *rq)
 static void start_waiting(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
+	/* Below 0: look_at() took it for a sum that was the same. */
+	long owed = max((long)p->ghost.excused, 0L);
 
 	/* Limits are in ticks at best, and a clock costs as much as all else here. */
-	WRITE_ONCE(p->ghost.last_runnable, jiffies);
+	WRITE_ONCE(p->ghost.last_runnable, (jiffies - owed) ?: 1);
 	/* What is excused is never of a later wait: pairs with look_at(). */
 	smp_wmb();
 	WRITE_ONCE(p->ghost.excused, e ? READ_ONCE(e->sample.excused) : 0);
+}
+
+/* The next wait seems to have begun @owed jiffies earlier. */
+static void stop_waiting(struct task_struct *p, unsigned long owed)
+{
+	WRITE_ONCE(p->ghost.last_runnable, 0);
+	/* As above: look_at() takes this for a sum of a wait that is none. */
+	smp_wmb();
+	WRITE_ONCE(p->ghost.excused, owed);
+}
+
+/*
+ * A rescue is not the policy's doing: its wait goes on where it was, without what was
+ * excused. Where all are lent it is over.
+ */
+static unsigned long owed(struct task_struct *p)
+{
+	unsigned long since = p->ghost.last_runnable, excused;
+
+	if (!since || (p->ghost.flags & (GHOST_TF_RESCUED | GHOST_TF_LENT)) !=
+		      GHOST_TF_RESCUED)
+		return 0;
+	excused = READ_ONCE(p->ghost.enclave->sample.excused) - p->ghost.excused;
+	return max((long)(jiffies - since - excused), 0L);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */
@@ -499,7 +525,7 @@ static bool dequeue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	ghost_count(rq, p, false);
 	/* A wait goes on over a move and over a change of nice or affinity. */
 	if (flags & DEQUEUE_SLEEP)
-		WRITE_ONCE(p->ghost.last_runnable, 0);
+		stop_waiting(p, 0);
 
 	if ((flags & DEQUEUE_SLEEP) && p->ghost.sw) {
 		note_wait(p);
@@ -539,7 +565,7 @@ static void set_next_task_ghost(struct rq *rq, struct task_struct *p, bool first
 	if (first)
 		cpufreq_update_util(rq, 0);
 	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
-		WRITE_ONCE(p->ghost.last_runnable, 0);
+		stop_waiting(p, 0);
 		if (g->latched == p)
 			g->latched = NULL;
 		if (first)
@@ -667,7 +693,7 @@ static void switched_from_ghost(struct rq *rq, struct task_struct *p)
 {
 	if (!ghost_policy(p->policy))
 		return;
-	WRITE_ONCE(p->ghost.last_runnable, 0);
+	stop_waiting(p, owed(p));
 	/* The switch hook does not see it while it is boosted. */
 	if (p->ghost.sw)
 		ghost_sw_set(p, 0, GHOST_SW_TASK_ONCPU);

@@ -97,10 +97,14 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
 	alone |= p->ghost.flags & GHOST_TF_RESCUED;
 	e->stuck |= alone;
 	ghost_move_member(e, p, false);
-	if (lend)
+	if (lend) {
 		p->ghost.flags |= GHOST_TF_LENT;
-	else
+		/* Nor does a successor answer for a wait before a rescue. */
+		if (!p->ghost.last_runnable)
+			WRITE_ONCE(p->ghost.excused, 0);
+	} else {
 		p->ghost.flags &= ~GHOST_TF_LENT;
+	}
 	raw_spin_unlock(&e->lock);
 
 	prev_class = p->sched_class;

@@ -12,7 +12,8 @@
  * kept waiting. If the timer is much too late the machine stood still, as for its
  * stopper or as a guest that is paused: so much later all waits begin.
  * Who was excused for as long as the limit may hold a lock that others want: it is
- * lent to the fair class, alone and for a second.
+ * lent to the fair class, alone and for a second. What was not excused of its wait
+ * counts for the next one.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -57,24 +58,21 @@ static bool looks(struct task_struct *curr)
 	return curr == current && (in_task() || curr == this_cpu_ksoftirqd());
 }
 
-/*
- * Idle because of what others run on its core: something with a cookie, beside which a
- * member loses its latch at once; or something else that a latched one cannot join.
- */
-static bool forced_idle(struct ghost_enclave *e, struct rq *rq)
+/* Idle because of what others run on its core, which has not the cookie of @p? */
+static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
 	int cpu;
 
-	if (!sched_core_enabled(rq))
+	if (!p || !sched_core_enabled(rq))
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
 		if (is_idle_task(curr) || looks(curr) ||
 		    (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
 			continue;
-		if (READ_ONCE(curr->core_cookie) || READ_ONCE(rq->core->core_forceidle_count))
+		if (READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie))
 			return true;
 	}
 #endif
@@ -94,22 +92,24 @@ static unsigned int normal_threads(struct rq *rq)
 }
 
 /* Nothing is locked: a sample. */
-static bool cpu_taken(struct ghost_enclave *e, struct rq *rq)
+static bool cpu_taken(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
 	if (looks(curr))
 		return normal_threads(rq) > 1 || READ_ONCE(rq->rt.rt_queued);
 	if (is_idle_task(curr))
-		return forced_idle(e, rq);
+		return forced_idle(e, rq, p);
 	return !ghost_class(curr);
 }
 
 /*
  * Those of the enclave that are in @mask, have an agent, and do not run it: no other can
- * be given to a task, as one agent can be busy for all. False if there is none.
+ * be given to a task, as one agent can be busy for all. False if there is none. For @p,
+ * or for any member if it is NULL.
  */
-static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
+static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask,
+		       struct task_struct *p)
 {
 	struct task_struct *agent;
 	bool taken = false;
@@ -122,7 +122,7 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask)
 		agent = READ_ONCE(rq->ghost.agent);
 		if (!agent || agent == rcu_access_pointer(rq->curr))
 			continue;
-		taken = cpu_taken(e, rq);
+		taken = cpu_taken(e, rq, p);
 		if (!taken)
 			break;
 	}
@@ -135,7 +135,7 @@ static void sample(struct timer_list *t)
 	struct ghost_enclave *e = from_timer(e, t, sampler);
 	unsigned long now = jiffies, since = now - e->sample.at, due = e->sample.due;
 	unsigned long most = due + due / 4 + GHOST_LATE, excused = 0, paused = 0;
-	bool taken = cpus_taken(e, cpu_possible_mask);
+	bool taken = cpus_taken(e, cpu_possible_mask, NULL);
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&e->lock, flags);
@@ -189,10 +189,13 @@ bool ghost_excused(struct ghost_enclave *e, unsigned long excused)
 			msecs_to_jiffies(max(ms, GHOST_RESCUE_MIN_MS));
 }
 
-/* Is there a CPU of the enclave that the policy may not give to @p? */
+/* Can there be a CPU that the policy may not give to @p, but to others? e->lock held. */
 static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 {
-	return READ_ONCE(e->honor_affinity) || is_migration_disabled(p);
+	if (!sched_core_disabled())
+		return true;
+	return (READ_ONCE(e->honor_affinity) || is_migration_disabled(p)) &&
+	       !cpumask_subset(e->cpus, READ_ONCE(p->cpus_ptr));
 }
 
 /* Its wait began l->skip later, if it is the same still. Returns when it began. */
@@ -224,7 +227,7 @@ static void look_at(struct task_struct *p, void *arg)
 		return;
 	/* If it has begun another wait by now, that is excused in part at most. */
 	if (l->unexcused && restricted(e, p) &&
-	    cpus_taken(e, READ_ONCE(p->cpus_ptr)) &&
+	    cpus_taken(e, READ_ONCE(p->cpus_ptr), p) &&
 	    try_cmpxchg_relaxed(&p->ghost.excused, &excused, excused - l->unexcused))
 		excused -= l->unexcused;
 	if (l->nr < GHOST_STARVED && ghost_excused(e, excused))
