@@ -428,7 +428,7 @@ static void start_waiting(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
 	/* Below 0: look_at() took it for a sum that was the same. */
-	long owed = max((long)p->ghost.excused, 0L);
+	long owed = max((long)READ_ONCE(p->ghost.excused), 0L);
 
 	/* Limits are in ticks at best, and a clock costs as much as all else here. */
 	WRITE_ONCE(p->ghost.last_runnable, (jiffies - owed) ?: 1);
@@ -452,12 +452,13 @@ static void stop_waiting(struct task_struct *p, unsigned long owed)
  */
 static unsigned long owed(struct task_struct *p)
 {
-	unsigned long since = p->ghost.last_runnable, excused;
+	unsigned long since = READ_ONCE(p->ghost.last_runnable), excused;
 
 	if (!since || (p->ghost.flags & (GHOST_TF_RESCUED | GHOST_TF_LENT)) !=
 		      GHOST_TF_RESCUED)
 		return 0;
-	excused = READ_ONCE(p->ghost.enclave->sample.excused) - p->ghost.excused;
+	excused = READ_ONCE(p->ghost.enclave->sample.excused) -
+		  READ_ONCE(p->ghost.excused);
 	return max((long)(jiffies - since - excused), 0L);
 }
 
@@ -489,7 +490,7 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	WRITE_ONCE(rq->ghost.concerned, true);
 	move_strays(rq);
 	ghost_fallback_arrived(rq, p);
-	if (!task_current(rq, p) && !p->ghost.last_runnable)
+	if (!task_current(rq, p) && !READ_ONCE(p->ghost.last_runnable))
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
 		ghost_sw_set(p, GHOST_SW_TASK_RUNNABLE, 0);

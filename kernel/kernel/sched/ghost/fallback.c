@@ -87,7 +87,7 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
 	/* In one section, so that nobody is lent in front of one who is not. */
 	raw_spin_lock(&e->lock);
 	/* It may have run since it was looked at. */
-	if (starved && p->ghost.last_runnable &&
+	if (starved && READ_ONCE(p->ghost.last_runnable) &&
 	    ghost_excused(e, READ_ONCE(p->ghost.excused))) {
 		p->ghost.flags |= GHOST_TF_RESCUED;
 		e->rescue_until = jiffies + HZ;
@@ -100,7 +100,7 @@ static void set_class(struct ghost_enclave *e, struct task_struct *p, bool lend,
 	if (lend) {
 		p->ghost.flags |= GHOST_TF_LENT;
 		/* Nor does a successor answer for a wait before a rescue. */
-		if (!p->ghost.last_runnable)
+		if (!READ_ONCE(p->ghost.last_runnable))
 			WRITE_ONCE(p->ghost.excused, 0);
 	} else {
 		p->ghost.flags &= ~GHOST_TF_LENT;
