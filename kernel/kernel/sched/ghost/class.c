@@ -428,7 +428,7 @@ static void start_waiting(struct task_struct *p)
 {
 	struct ghost_enclave *e = p->ghost.enclave;
 	/* Below 0: look_at() took it for a sum that was the same. */
-	long owed = max((long)READ_ONCE(p->ghost.excused), 0L);
+	long owed = max_t(long, READ_ONCE(p->ghost.excused), 0);
 
 	/* Limits are in ticks at best, and a clock costs as much as all else here. */
 	WRITE_ONCE(p->ghost.last_runnable, (jiffies - owed) ?: 1);
@@ -459,7 +459,7 @@ static unsigned long owed(struct task_struct *p)
 		return 0;
 	excused = READ_ONCE(p->ghost.enclave->sample.excused) -
 		  READ_ONCE(p->ghost.excused);
-	return max((long)(jiffies - since - excused), 0L);
+	return max_t(long, jiffies - since - excused, 0);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */
