@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -165,6 +166,25 @@ TEST_F(core, timeout_beside_the_same_cookie)
 	EXPECT_TRUE(gt_gone(&self->e)) TH_LOG("the enclave is still there");
 	for (i = 0; i < 2; i++)
 		EXPECT_EQ(host[i], waitpid(host[i], NULL, 0));
+}
+
+/* Unless others want the CPU and are kept out: an agent's tasks come after them. */
+TEST_F(core, timeout_spares_where_others_are_kept_out)
+{
+	struct sched_param sp = { .sched_priority = 1 };
+
+	ASSERT_EQ(0, share_cookie(&self->cfs[0], &self->t[1]));
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 3));
+	ASSERT_EQ(0, gt_pin(self->cfs[1].pid, 2));
+	ASSERT_EQ(0, sched_setscheduler(self->cfs[0].pid, SCHED_FIFO, &sp));
+	gt_tell(&self->cfs[0], GT_SPIN);
+	gt_tell(&self->cfs[1], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[1], NULL));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	gt_sleep_ms(4000);
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
+	gt_file_put(&self->e, "runnable_timeout", "0");
 }
 
 static long nothing(struct gt_agent *a, void *unused)

@@ -251,6 +251,9 @@ int gt_commit_free(struct gt_agent *a, int cpu, struct gt_txn *t);
  */
 pid_t gt_host_start(struct gt_enclave *e, int cpu, gt_job_fn fn, void *arg);
 
+/* Waits for its end: was it SIGKILL? */
+bool gt_host_killed(pid_t pid);
+
 /* ---- tasks ---- */
 
 enum gt_cmd {

@@ -237,6 +237,14 @@ pid_t gt_host_start(struct gt_enclave *e, int cpu, gt_job_fn fn, void *arg)
 	return pid;
 }
 
+bool gt_host_killed(pid_t pid)
+{
+	int status;
+
+	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
+	       WTERMSIG(status) == SIGKILL;
+}
+
 /* ---- tasks ---- */
 
 static void futex(uint32_t *word, int op, uint32_t value)

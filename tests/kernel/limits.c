@@ -77,14 +77,6 @@ static bool log_says_so(int kmsg, int id)
 		TH_LOG("the kernel log does not say why");		\
 } while (0)
 
-static bool killed(pid_t pid)
-{
-	int status;
-
-	return waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) &&
-	       WTERMSIG(status) == SIGKILL;
-}
-
 /* A normal thread that keeps the enclave's CPU. */
 static int start_on_cpu_1(struct gt_task *t)
 {
@@ -133,7 +125,7 @@ TEST_F(limits, timeout_of_a_stopped_agent_beside_cfs)
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	ASSERT_EQ(3, gt_file_put(&self->e, "runnable_timeout", "500"));
 	EXPECT_RESCUE();
-	EXPECT_TRUE(killed(host));
+	EXPECT_TRUE(gt_host_killed(host));
 	gt_task_end(&cfs);
 }
 
@@ -190,7 +182,7 @@ TEST_F(limits, timeout_of_an_agent_that_never_commits)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_RESCUE();
-	EXPECT_TRUE(killed(host));
+	EXPECT_TRUE(gt_host_killed(host));
 }
 
 TEST_F(limits, timeout_spares_the_running)
@@ -260,39 +252,6 @@ TEST_F(limits, stall_ceiling_lends_who_is_starved)
 	EXPECT_TRUE(gt_runs(&agent, 1, &self->t));
 }
 
-/* More than half of the time, and the rest is time enough. */
-static long busy_on_and_off(long unused)
-{
-	int64_t end;
-
-	for (;;) {
-		end = gt_now_ms() + 120;
-		while (gt_now_ms() < end)
-			;
-		gt_sleep_ms(80);
-	}
-	return 0;
-}
-
-/* What nothing excused of a wait is not forgiven because it ended in a rescue. */
-TEST_F_TIMEOUT(limits, rescues_do_not_stretch_the_limit, GT_TEST_S)
-{
-	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
-	struct gt_task cfs = { 0 };
-
-	ASSERT_LT(0, host);
-	ASSERT_EQ(0, start_on_cpu_1(&cfs));
-	gt_tell_call(&cfs, busy_on_and_off, 0);
-	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
-	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	/* Some three seconds without what is excused, and a rescue in each second of that. */
-	EXPECT_TRUE(gt_wait_long(access(self->e.dir, F_OK), gt_sleep_ms(100)));
-	EXPECT_RESCUE();
-	EXPECT_TRUE(killed(host));
-	gt_task_end(&cfs);
-}
-
 TEST_F(limits, stall_ceiling)
 {
 	pid_t host = gt_host_start(&self->e, 1, NULL, NULL);
@@ -302,7 +261,7 @@ TEST_F(limits, stall_ceiling)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
 	EXPECT_RESCUE();
-	EXPECT_TRUE(killed(host));
+	EXPECT_TRUE(gt_host_killed(host));
 }
 
 TEST_F(limits, stall_ceiling_off)
@@ -340,7 +299,7 @@ TEST_F(limits, hog_beside_cfs)
 	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
 	host = gt_host_start(&self->e, 1, spin_for_ever, NULL);
 	ASSERT_LT(0, host);
-	EXPECT_TRUE(killed(host));
+	EXPECT_TRUE(gt_host_killed(host));
 	EXPECT_TRUE(gt_spins(&cfs)) TH_LOG("the CFS thread stays starved");
 	gt_tell(&self->t, GT_SPIN);
 	EXPECT_RESCUE();
@@ -362,77 +321,6 @@ TEST_F(limits, no_hog_if_it_parks)
 	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 	EXPECT_TRUE(gt_spins(&cfs));
 	gt_task_end(&cfs);
-}
-
-/* ---- an agent that keeps the kernel's workers waiting ---- */
-
-#define WORKERS		"/sys/devices/virtual/workqueue/cpumask"
-#define SPIN_MS		3000
-
-FIXTURE(late) {
-	struct gt_enclave e;
-	struct gt_task t;
-	char stall[32], workers[256];	/* as they were */
-};
-
-FIXTURE_SETUP(late)
-{
-	ASSERT_LT(0, gt_read_file(STALL_MAX, self->stall, sizeof(self->stall)));
-	ASSERT_LT(0, gt_read_file(WORKERS, self->workers, sizeof(self->workers)));
-	ASSERT_EQ(0, gt_begin());
-	ASSERT_EQ(0, gt_enclave_create(&self->e, "1"))
-		TH_LOG("enclave: %s", self->e.step);
-	ASSERT_EQ(0, gt_task_start(&self->t));
-}
-
-FIXTURE_TEARDOWN(late)
-{
-	gt_write_file(WORKERS, self->workers);
-	gt_write_file(STALL_MAX, self->stall);
-	gt_destroy(&self->e);
-	gt_task_end(&self->t);
-	gt_enclave_close(&self->e);
-}
-
-static long spin_and_park(struct gt_agent *a, void *arg)
-{
-	struct ghost_ioc_run run = { .run_cpu = a->cpu };
-	int64_t end;
-
-	for (;;) {
-		end = gt_now_ms() + SPIN_MS;
-		while (gt_now_ms() < end)
-			;
-		run.agent_barrier = gt_barrier(a->sw);
-		gt_run(a->e, &run);
-	}
-	return 0;
-}
-
-/* Its looks come late, and count the wait in full nevertheless. */
-TEST_F_TIMEOUT(late, looks_do_not_stretch_the_limit, 100)
-{
-	int64_t since, end;
-	pid_t host;
-
-	ASSERT_EQ(4, gt_write_file(STALL_MAX, "5000"));
-	ASSERT_EQ(0, gt_join_asleep(&self->e, &self->t, NULL));
-	host = gt_host_start(&self->e, 1, spin_and_park, NULL);
-	ASSERT_LT(0, host);
-	ASSERT_EQ(1, gt_write_file(WORKERS, "2"));
-	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t, NULL));
-	since = gt_now_ms();
-	end = since + 10 * SPIN_MS;
-	while (!access(self->e.dir, F_OK) && gt_now_ms() < end) {
-		/* Not at once: the worker is to run. */
-		gt_sleep_ms(300);
-		gt_ping(&self->e, 1);
-	}
-	/* The limit, one spin more, and what is between. */
-	EXPECT_LT(gt_now_ms() - since, 5000 + 2 * SPIN_MS);
-	EXPECT_TRUE(killed(host));
-	EXPECT_TRUE(gt_wait_for(gt_policy(self->t.pid) == SCHED_OTHER));
-	EXPECT_TRUE(gt_spins(&self->t));
 }
 
 /* ---- above all classes ---- */

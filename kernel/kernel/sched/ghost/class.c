@@ -447,8 +447,9 @@ static void stop_waiting(struct task_struct *p, unsigned long owed)
 }
 
 /*
- * A rescue is not the policy's doing: its wait goes on where it was, without what was
- * excused. Where all are lent it is over.
+ * A rescue is not the policy's doing: a wait goes on where it was, without what was
+ * excused, if the task still wants a CPU when it is taken back. Where all are lent it
+ * is over.
  */
 static unsigned long owed(struct task_struct *p)
 {
@@ -490,6 +491,9 @@ static void enqueue_task_ghost(struct rq *rq, struct task_struct *p, int flags)
 	WRITE_ONCE(rq->ghost.concerned, true);
 	move_strays(rq);
 	ghost_fallback_arrived(rq, p);
+	/* It slept: nothing is owed of a wait before. */
+	if (flags & ENQUEUE_WAKEUP)
+		WRITE_ONCE(p->ghost.excused, 0);
 	if (!task_current(rq, p) && !READ_ONCE(p->ghost.last_runnable))
 		start_waiting(p);
 	if ((flags & (ENQUEUE_WAKEUP | ENQUEUE_INITIAL)) && p->ghost.sw)
@@ -566,7 +570,9 @@ static void set_next_task_ghost(struct rq *rq, struct task_struct *p, bool first
 	if (first)
 		cpufreq_update_util(rq, 0);
 	if (!(p->ghost.flags & GHOST_TF_AGENT)) {
-		stop_waiting(p, 0);
+		/* Who is put back where it ran for another class has not been picked. */
+		if (first)
+			stop_waiting(p, 0);
 		if (g->latched == p)
 			g->latched = NULL;
 		if (first)

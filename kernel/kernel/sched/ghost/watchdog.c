@@ -13,7 +13,7 @@
  * stopper or as a guest that is paused: so much later all waits begin.
  * Who was excused for as long as the limit may hold a lock that others want: it is
  * lent to the fair class, alone and for a second. What was not excused of its wait
- * counts for the next one.
+ * counts for the next one, unless it has slept by then.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -58,14 +58,39 @@ static bool looks(struct task_struct *curr)
 	return curr == current && (in_task() || curr == this_cpu_ksoftirqd());
 }
 
-/* Idle because of what others run on its core, which has not the cookie of @p? */
+/* Threads in the run queues of the fair class and of sched_ext. */
+static unsigned int normal_threads(struct rq *rq)
+{
+	unsigned int nr = READ_ONCE(rq->cfs.h_nr_runnable);
+
+#ifdef CONFIG_SCHED_CLASS_EXT
+	if (scx_enabled())
+		nr += READ_ONCE(rq->scx.nr_running);
+#endif
+	return nr;
+}
+
+/* Do others than @ours want the CPU? */
+static bool others(struct rq *rq, unsigned int ours)
+{
+	return normal_threads(rq) > ours || READ_ONCE(rq->rt.rt_queued);
+}
+
+/*
+ * Idle because of what others run on its core? That has kept others out, too; or it has
+ * not the cookie of @p.
+ */
 static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
 	int cpu;
 
-	if (!p || !sched_core_enabled(rq))
+	if (!sched_core_enabled(rq))
+		return false;
+	if (others(rq, 0))
+		return true;
+	if (!p)
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
@@ -79,25 +104,13 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_stru
 	return false;
 }
 
-/* Threads in the run queues of the fair class and of sched_ext. */
-static unsigned int normal_threads(struct rq *rq)
-{
-	unsigned int nr = READ_ONCE(rq->cfs.h_nr_runnable);
-
-#ifdef CONFIG_SCHED_CLASS_EXT
-	if (scx_enabled())
-		nr += READ_ONCE(rq->scx.nr_running);
-#endif
-	return nr;
-}
-
 /* Nothing is locked: a sample. */
 static bool cpu_taken(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
 	if (looks(curr))
-		return normal_threads(rq) > 1 || READ_ONCE(rq->rt.rt_queued);
+		return others(rq, 1);
 	if (is_idle_task(curr))
 		return forced_idle(e, rq, p);
 	return !ghost_class(curr);
@@ -221,6 +234,9 @@ static void look_at(struct task_struct *p, void *arg)
 	/* If another wait begins meanwhile it seems to be shorter, not longer. */
 	smp_rmb();
 	since = READ_ONCE(p->ghost.last_runnable);
+	/* What it owed before the wait. */
+	if ((long)(READ_ONCE(e->sample.excused) - excused) < 0)
+		return;
 	if (l->skip)
 		since = begin_later(p, since, l);
 	if (!since)
