@@ -16,11 +16,11 @@ crowd=
 
 # Works, sleeps, and counts its rounds in $1 until $2 appears. It does not fork,
 # which fails in an enclave that is being destroyed; $3 is a FIFO, always empty.
-# Without it, it does not sleep.
+# Without it, it does not sleep. $4 is how much it works.
 worker='n=0
 while [ ! -e $2 ]; do
 	i=0
-	while [ $i -lt 50 ]; do i=$((i + 1)); done
+	while [ $i -lt ${4:-50} ]; do i=$((i + 1)); done
 	[ -z "$3" ] || read -r -t 0.01 _ <>$3
 	n=$((n + 1))
 	echo $n >$1
@@ -126,10 +126,10 @@ replaced()
 		grep -q "^handoff .*inherited=$2" "$log"
 }
 
-# Rounds that the worker with nice value $1 has done; its file is written anew.
+# Rounds that a worker has written to $1, which it empties each time.
 rounds()
 {
-	until grep -m 1 . "$tmp/nice.$1"; do
+	until grep -m 1 . "$1"; do
 		sleep 0.01
 	done
 }
@@ -152,10 +152,10 @@ nice_gives_way()
 		nice_workers="$nice_workers $!"
 	done
 	sleep 3
-	ours=$(rounds 0)
-	theirs=$(rounds 19)
+	ours=$(rounds "$tmp/nice.0")
+	theirs=$(rounds "$tmp/nice.19")
 	starved=0
-	within 60 has_rounds 19 || starved=1
+	within 60 has_rounds "$tmp/nice.19" || starved=1
 	touch "$tmp/nice.stop"
 	for w in $nice_workers; do
 		wait "$w"
@@ -165,17 +165,19 @@ nice_gives_way()
 }
 
 # crowd NAME CPUS FIFO N...: a worker for each N in the enclave, with its rounds in
-# the file NAME.N; they end when NAME.stop is there. Sets $crowd to their PIDs.
+# the file NAME.N; they end when NAME.stop is there. Those with a FIFO sleep most of
+# the time. Sets $crowd to their PIDs.
 crowd()
 {
 	group=$1
 	on=$2
 	fifo=$3
+	work=${3:+1}
 	shift 3
 	for n; do
 		echo 0 >"$tmp/$group.$n"
 		ghostctl run "$enclave" -- taskset "$on" sh -c "$worker" sh \
-			"$tmp/$group.$n" "$tmp/$group.stop" "$fifo" &
+			"$tmp/$group.$n" "$tmp/$group.stop" "$fifo" "$work" &
 		crowd="$crowd $!"
 	done
 }
@@ -192,9 +194,9 @@ disperse()
 # Rounds of the worker N of the crowd NAME within two seconds.
 pace()
 {
-	before=$(grep -m 1 . "$tmp/$1.$2")
+	before=$(rounds "$tmp/$1.$2")
 	sleep 2
-	echo $(($(grep -m 1 . "$tmp/$1.$2") - before))
+	echo $(($(rounds "$tmp/$1.$2") - before))
 }
 
 # Who sleeps most of the time does not wait for those that compute.
