@@ -20,6 +20,7 @@
 #define PR_SCHED_CORE_SHARE_TO		2
 #define PR_SCHED_CORE_SHARE_FROM	3
 #endif
+#define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
 #define ROUNDS				50
 
 static struct gt_agent agents[2];	/* of CPU 2 and 3 */
@@ -56,6 +57,7 @@ static int share_cookie(struct gt_task *from, struct gt_task *to)
 FIXTURE(core) {
 	struct gt_enclave e;
 	struct gt_task t[2], cfs[2];
+	char hog[32];			/* as it was */
 };
 
 FIXTURE_SETUP(core)
@@ -64,6 +66,7 @@ FIXTURE_SETUP(core)
 
 	if (!siblings())
 		SKIP(return, "CPU 2 and 3 have to be threads of one core");
+	ASSERT_LT(0, gt_read_file(HOG_MAX, self->hog, sizeof(self->hog)));
 	ASSERT_EQ(0, gt_begin());
 	ASSERT_EQ(0, gt_enclave_create(&self->e, "2-3"))
 		TH_LOG("enclave: %s", self->e.step);
@@ -82,6 +85,7 @@ FIXTURE_TEARDOWN(core)
 {
 	int i;
 
+	gt_write_file(HOG_MAX, self->hog);
 	for (i = 0; i < 2; i++) {
 		gt_task_end(&self->cfs[i]);
 		gt_agent_stop(&agents[i]);
@@ -185,6 +189,82 @@ TEST_F(core, timeout_spares_where_others_are_kept_out)
 	gt_sleep_ms(4000);
 	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 	gt_file_put(&self->e, "runnable_timeout", "0");
+}
+
+static long spin(struct gt_agent *a, void *unused)
+{
+	for (;;)
+		;
+	return 0;
+}
+
+/* Nor is it an excuse that an agent of its own keeps everybody off the core. */
+TEST_F(core, timeout_beside_a_hog)
+{
+	pid_t host[2];
+	int i;
+
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
+	gt_tell(&self->cfs[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(1, gt_write_file(HOG_MAX, "0"));
+	for (i = 0; i < 2; i++) {
+		gt_agent_stop(&agents[i]);
+		host[i] = gt_host_start(&self->e, 2 + i, i ? spin : NULL, NULL);
+		ASSERT_LT(0, host[i]);
+	}
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[1], NULL));
+	ASSERT_EQ(4, gt_file_put(&self->e, "runnable_timeout", "1000"));
+	EXPECT_TRUE(gt_gone(&self->e)) TH_LOG("the enclave is still there");
+	for (i = 0; i < 2; i++)
+		EXPECT_TRUE(gt_host_killed(host[i]));
+	EXPECT_TRUE(gt_spins(&self->cfs[0]));
+}
+
+/* A hog is one for the whole core. */
+TEST_F(core, hog_beside_a_cookie)
+{
+	pid_t host;
+	int i;
+
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
+	gt_tell(&self->cfs[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, "1000"));
+	/* Whoever has an agent is killed, not the hog alone. */
+	for (i = 0; i < 2; i++)
+		gt_agent_stop(&agents[i]);
+	host = gt_host_start(&self->e, 3, spin, NULL);
+	ASSERT_LT(0, host);
+	EXPECT_TRUE(gt_gone(&self->e)) TH_LOG("the enclave is still there");
+	EXPECT_TRUE(gt_host_killed(host));
+	EXPECT_TRUE(gt_spins(&self->cfs[0]));
+}
+
+static long until_boost(struct gt_agent *a, void *unused)
+{
+	int64_t end = gt_now_ms() + 5000;
+
+	while (gt_now_ms() < end)
+		if (__atomic_load_n(&a->sw->flags, __ATOMIC_RELAXED) &
+		    GHOST_SW_BOOST_PRIO)
+			return 0;
+	return -ETIMEDOUT;
+}
+
+/* ... and is told. */
+TEST_F(core, boost_for_the_sibling)
+{
+	int n;
+
+	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
+	for (n = 0; n < ROUNDS; n++) {
+		gt_tell(&self->cfs[0], GT_SPIN);
+		ASSERT_EQ(0, gt_call(&agents[1], until_boost, NULL)) TH_LOG("round %d", n);
+		ASSERT_TRUE(gt_spins(&self->cfs[0]));
+		gt_tell(&self->cfs[0], GT_BLOCK);
+		ASSERT_TRUE(gt_asleep(&self->cfs[0]));
+	}
 }
 
 static long nothing(struct gt_agent *a, void *unused)

@@ -71,6 +71,31 @@ bool ghost_others(struct rq *rq)
 	return false;
 }
 
+/* Core scheduling: does another thread of the core idle although others want it? */
+static bool keeps_core(struct rq *rq)
+{
+#ifdef CONFIG_SCHED_CORE
+	struct rq *sibling;
+	int cpu;
+
+	if (!sched_core_enabled(rq))
+		return false;
+	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
+		sibling = cpu_rq(cpu);
+		if (sibling != rq && is_idle_task(ghost_curr(sibling)) &&
+		    ghost_others(sibling))
+			return true;
+	}
+#endif
+	return false;
+}
+
+/* Does the agent, which runs, keep other classes waiting? rq lock held. */
+bool ghost_keeps_waiting(struct rq *rq)
+{
+	return ghost_others(rq) || keeps_core(rq);
+}
+
 unsigned long sysctl_ghost_cfs_load_added = 1024;
 
 /* Is the CPU busy with us? Any context, a guess: nothing is locked. */
@@ -290,7 +315,7 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 	struct ghost_rq *g = &rq->ghost;
 	struct task_struct *prev = ghost_curr(rq);
 	bool others = ghost_others(rq);
-	bool agent;
+	bool agent, keeps;
 
 	/* A program that is told may wake the agent: that comes first. */
 	set_avail(rq, !others);
@@ -341,15 +366,16 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 		}
 	}
 
+	keeps = agent && (others || keeps_core(rq));
 	if (agent) {
-		u32 boost = others ? GHOST_SW_BOOST_PRIO : 0;
+		u32 boost = keeps ? GHOST_SW_BOOST_PRIO : 0;
 
 		/* What this pass has told stepped the barrier after it woke. */
 		ghost_agent_sync(rq);
 		if ((g->agent->ghost.sw->flags & GHOST_SW_BOOST_PRIO) != boost)
 			ghost_sw_set(g->agent, boost, GHOST_SW_BOOST_PRIO);
 	}
-	if (!agent || !others)
+	if (!keeps)
 		g->hog_since = 0;
 	return __sched_class_highest;
 }
@@ -453,14 +479,18 @@ static void stop_waiting(struct task_struct *p, unsigned long owed)
  */
 static unsigned long owed(struct task_struct *p)
 {
-	unsigned long since = READ_ONCE(p->ghost.last_runnable), excused;
+	unsigned long since = READ_ONCE(p->ghost.last_runnable);
+	struct ghost_enclave *e = p->ghost.enclave;
+	long owed;
 
 	if (!since || (p->ghost.flags & (GHOST_TF_RESCUED | GHOST_TF_LENT)) !=
 		      GHOST_TF_RESCUED)
 		return 0;
-	excused = READ_ONCE(p->ghost.enclave->sample.excused) -
-		  READ_ONCE(p->ghost.excused);
-	return max_t(long, jiffies - since - excused, 0);
+	/* By the last sample: nobody knows yet of what comes behind it. */
+	raw_spin_lock(&e->lock);
+	owed = e->sample.at - since - (e->sample.excused - READ_ONCE(p->ghost.excused));
+	raw_spin_unlock(&e->lock);
+	return max(owed, 0);
 }
 
 /* No agent schedules on a CPU that goes offline: the work moves what is there. */

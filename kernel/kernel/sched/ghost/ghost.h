@@ -596,6 +596,7 @@ void __ghost_count(struct rq *rq, struct task_struct *p, bool on);
 void ghost_latch(struct rq *rq, struct task_struct *p, u16 run_flags);
 void ghost_unlatch(struct rq *rq);
 bool ghost_others(struct rq *rq);
+bool ghost_keeps_waiting(struct rq *rq);
 void ghost_move_task(struct rq *src, struct rq *dst, struct task_struct *p);
 
 /* member.c */

@@ -13,7 +13,7 @@
  * stopper or as a guest that is paused: so much later all waits begin.
  * Who was excused for as long as the limit may hold a lock that others want: it is
  * lent to the fair class, alone and for a second. What was not excused of its wait
- * counts for the next one, unless it has slept by then.
+ * counts for the next one, if it wants a CPU when it is taken back.
  *
  * kernel.ghost_agent_hog_ms bounds how long an agent that does not park keeps
  * runnable threads of other classes waiting; the agent's own tick looks. Nor is it
@@ -77,8 +77,8 @@ static bool others(struct rq *rq, unsigned int ours)
 }
 
 /*
- * Idle because of what others run on its core? That has kept others out, too; or it has
- * not the cookie of @p.
+ * Idle because of what others than the enclave run on its core? That has kept others
+ * out, too; or it has not the cookie of @p.
  */
 static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
@@ -86,25 +86,23 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_stru
 	struct task_struct *curr;
 	int cpu;
 
-	if (!sched_core_enabled(rq))
-		return false;
-	if (others(rq, 0))
-		return true;
-	if (!p)
+	/* A guess, as all here. */
+	if (!data_race(sched_core_enabled(rq)))
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
 		if (is_idle_task(curr) || looks(curr) ||
 		    (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
 			continue;
-		if (READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie))
+		if (others(rq, 0) ||
+		    (p && READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie)))
 			return true;
 	}
 #endif
 	return false;
 }
 
-/* Nothing is locked: a sample. */
+/* No run queue is locked: a sample. */
 static bool cpu_taken(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
@@ -119,7 +117,7 @@ static bool cpu_taken(struct ghost_enclave *e, struct rq *rq, struct task_struct
 /*
  * Those of the enclave that are in @mask, have an agent, and do not run it: no other can
  * be given to a task, as one agent can be busy for all. False if there is none. For @p,
- * or for any member if it is NULL.
+ * or for any member if it is NULL. e->lock held.
  */
 static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask,
 		       struct task_struct *p)
@@ -148,11 +146,10 @@ static void sample(struct timer_list *t)
 	struct ghost_enclave *e = from_timer(e, t, sampler);
 	unsigned long now = jiffies, since = now - e->sample.at, due = e->sample.due;
 	unsigned long most = due + due / 4 + GHOST_LATE, excused = 0, paused = 0;
-	bool taken = cpus_taken(e, cpu_possible_mask, NULL);
 	unsigned long flags;
 
 	raw_spin_lock_irqsave(&e->lock, flags);
-	if (taken && ghost_has_able_agent(e)) {
+	if (cpus_taken(e, cpu_possible_mask, NULL) && ghost_has_able_agent(e)) {
 		excused = min(since, most);
 		paused = since - excused;
 	} else if (since > most) {
@@ -167,8 +164,8 @@ static void sample(struct timer_list *t)
 
 	queue_work(system_unbound_wq, &e->watchdog);
 	/*
-	 * On this CPU again, unless the work wants it sooner. Nobody can know when, and
-	 * have threads run just then.
+	 * On this CPU again, unless the work wants it sooner. At no regular time: what
+	 * runs in step with it is not to be all that it sees.
 	 */
 	timer_reduce(t, now + due / 2 + get_random_u32_below(due / 2 + 1));
 }
@@ -207,8 +204,9 @@ static bool restricted(struct ghost_enclave *e, struct task_struct *p)
 {
 	if (!sched_core_disabled())
 		return true;
-	return (READ_ONCE(e->honor_affinity) || is_migration_disabled(p)) &&
-	       !cpumask_subset(e->cpus, READ_ONCE(p->cpus_ptr));
+	/* Of the task nothing is locked; if it changes the next look sees it. */
+	return data_race((READ_ONCE(e->honor_affinity) || is_migration_disabled(p)) &&
+			 !cpumask_subset(e->cpus, READ_ONCE(p->cpus_ptr)));
 }
 
 /* Its wait began l->skip later, if it is the same still. Returns when it began. */
@@ -341,10 +339,13 @@ void ghost_hog_tick(struct rq *rq)
 	struct ghost_blame who = {};
 	u64 now = rq_clock(rq);
 
-	if (!ghost_others(rq)) {
+	if (!ghost_keeps_waiting(rq)) {
 		g->hog_since = 0;
 		return;
 	}
+	/* No wake-up on another thread of the core has made it pass here. */
+	if (!(READ_ONCE(g->agent->ghost.sw->flags) & GHOST_SW_BOOST_PRIO))
+		resched_curr(rq);
 	if (!g->hog_since) {
 		g->hog_since = now;
 		g->hog_seen = now;
