@@ -241,30 +241,37 @@ TEST_F(core, hog_beside_a_cookie)
 	EXPECT_TRUE(gt_spins(&self->cfs[0]));
 }
 
-static long until_boost(struct gt_agent *a, void *unused)
+static long spin_100ms(struct gt_agent *a, void *unused)
 {
-	int64_t end = gt_now_ms() + 5000;
+	int64_t end = gt_now_ms() + 100;
 
 	while (gt_now_ms() < end)
-		if (__atomic_load_n(&a->sw->flags, __ATOMIC_RELAXED) &
-		    GHOST_SW_BOOST_PRIO)
-			return 0;
-	return -ETIMEDOUT;
+		;
+	return 0;
 }
 
-/* ... and is told. */
-TEST_F(core, boost_for_the_sibling)
+/* None is who parks, be it for a task that its core then does not run. */
+TEST_F(core, no_hog_if_it_parks)
 {
-	int n;
+	int64_t end = gt_now_ms() + 4000;
 
+	ASSERT_EQ(4, gt_write_file(HOG_MAX, "1000"));
 	ASSERT_EQ(0, gt_pin(self->cfs[0].pid, 2));
-	for (n = 0; n < ROUNDS; n++) {
-		gt_tell(&self->cfs[0], GT_SPIN);
-		ASSERT_EQ(0, gt_call(&agents[1], until_boost, NULL)) TH_LOG("round %d", n);
+	gt_tell(&self->cfs[0], GT_SPIN);
+	ASSERT_TRUE(gt_spins(&self->cfs[0]));
+	ASSERT_EQ(0, gt_wake_spinner(&self->e, &self->t[1], NULL));
+	while (gt_now_ms() < end) {
+		struct gt_txn txn = {
+			.gtid = self->t[1].gtid, .agent_barrier = GT_NOW,
+			.task_barrier = gt_barrier(gt_sw(&self->e, self->t[1].gtid)),
+			.commit_flags = COMMIT_AT_TXN_COMMIT,
+		};
+
+		ASSERT_EQ(0, gt_call(&agents[1], spin_100ms, NULL));
+		gt_commit(&agents[1], 3, &txn);
 		ASSERT_TRUE(gt_spins(&self->cfs[0]));
-		gt_tell(&self->cfs[0], GT_BLOCK);
-		ASSERT_TRUE(gt_asleep(&self->cfs[0]));
 	}
+	EXPECT_EQ(0, access(self->e.dir, F_OK)) TH_LOG("destroyed");
 }
 
 static long nothing(struct gt_agent *a, void *unused)

@@ -71,19 +71,21 @@ bool ghost_others(struct rq *rq)
 	return false;
 }
 
-/* Core scheduling: does another thread of the core idle although others want it? */
+/* Core scheduling: has what runs here forced another thread of the core to idle? */
 static bool keeps_core(struct rq *rq)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct rq *sibling;
 	int cpu;
 
-	if (!sched_core_enabled(rq))
+	if (!sched_core_enabled(rq) || !rq->core->core_forceidle_count)
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		sibling = cpu_rq(cpu);
-		if (sibling != rq && is_idle_task(ghost_curr(sibling)) &&
-		    ghost_others(sibling))
+		/* A CPU that comes online is not of the core yet. */
+		if (sibling == rq || sibling->core != rq->core)
+			continue;
+		if (ghost_curr(sibling) == sibling->idle && ghost_others(sibling))
 			return true;
 	}
 #endif
@@ -315,7 +317,7 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 	struct ghost_rq *g = &rq->ghost;
 	struct task_struct *prev = ghost_curr(rq);
 	bool others = ghost_others(rq);
-	bool agent, keeps;
+	bool agent;
 
 	/* A program that is told may wake the agent: that comes first. */
 	set_avail(rq, !others);
@@ -346,8 +348,10 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 			g->run_flags &= ~ELIDE_PREEMPT;
 			g->check_preempt = false;
 		}
-		if (g->latched)
+		if (g->latched) {
+			g->hog_since = 0;
 			return first_class(rq);
+		}
 		if (g->agent && keep_prev(rq)) {
 			g->check_preempt = false;
 			/* Somebody wanted the CPU while it waited: it goes on to. */
@@ -366,16 +370,15 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 		}
 	}
 
-	keeps = agent && (others || keeps_core(rq));
 	if (agent) {
-		u32 boost = keeps ? GHOST_SW_BOOST_PRIO : 0;
+		u32 boost = others ? GHOST_SW_BOOST_PRIO : 0;
 
 		/* What this pass has told stepped the barrier after it woke. */
 		ghost_agent_sync(rq);
 		if ((g->agent->ghost.sw->flags & GHOST_SW_BOOST_PRIO) != boost)
 			ghost_sw_set(g->agent, boost, GHOST_SW_BOOST_PRIO);
 	}
-	if (!keeps)
+	if (!agent || !(others || keeps_core(rq)))
 		g->hog_since = 0;
 	return __sched_class_highest;
 }

@@ -78,12 +78,13 @@ static bool others(struct rq *rq, unsigned int ours)
 
 /*
  * Idle because of what others than the enclave run on its core? That has kept others
- * out, too; or it has not the cookie of @p.
+ * out, too; or it has not the cookie of @p. But an agent would keep them out anyway.
  */
 static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
 {
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
+	bool forced = false;
 	int cpu;
 
 	/* A guess, as all here. */
@@ -91,15 +92,20 @@ static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_stru
 		return false;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
-		if (is_idle_task(curr) || looks(curr) ||
-		    (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e))
+		if (is_idle_task(curr) || looks(curr))
 			continue;
-		if (others(rq, 0) ||
-		    (p && READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie)))
-			return true;
+		if (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e) {
+			if (READ_ONCE(curr->ghost.flags) & GHOST_TF_AGENT)
+				return false;
+			continue;
+		}
+		forced |= others(rq, 0) ||
+			  (p && READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie));
 	}
-#endif
+	return forced;
+#else
 	return false;
+#endif
 }
 
 /* No run queue is locked: a sample. */
@@ -343,9 +349,6 @@ void ghost_hog_tick(struct rq *rq)
 		g->hog_since = 0;
 		return;
 	}
-	/* No wake-up on another thread of the core has made it pass here. */
-	if (!(READ_ONCE(g->agent->ghost.sw->flags) & GHOST_SW_BOOST_PRIO))
-		resched_curr(rq);
 	if (!g->hog_since) {
 		g->hog_since = now;
 		g->hog_seen = now;
