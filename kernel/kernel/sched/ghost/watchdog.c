@@ -76,59 +76,67 @@ static bool others(struct rq *rq, unsigned int ours)
 	return normal_threads(rq) > ours || READ_ONCE(rq->rt.rt_queued);
 }
 
+/* What a CPU says of whether a policy could have given it to a task. */
+enum verdict { FREE, TAKEN, NOTHING };
+
 /*
- * Idle because of what others than the enclave run on its core? That has kept others
- * out, too; or it has not the cookie of @p. But an agent would keep them out anyway.
+ * An idle CPU is not free if it is idle because of what runs on its core: that has kept
+ * others out, too; or it has not the cookie of @p.
  */
-static bool forced_idle(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
+static enum verdict idle_verdict(struct ghost_enclave *e, struct rq *rq,
+				 struct task_struct *p)
 {
+	enum verdict verdict = FREE;
 #ifdef CONFIG_SCHED_CORE
 	struct task_struct *curr;
-	bool forced = false;
+	bool ours;
 	int cpu;
 
 	/* A guess, as all here. */
 	if (!data_race(sched_core_enabled(rq)))
-		return false;
+		return FREE;
 	for_each_cpu(cpu, cpu_smt_mask(cpu_of(rq))) {
 		curr = rcu_dereference(cpu_rq(cpu)->curr);
-		if (is_idle_task(curr) || looks(curr))
+		ours = ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e;
+		if (is_idle_task(curr) || looks(curr) ||
+		    (ours && !(READ_ONCE(curr->ghost.flags) & GHOST_TF_AGENT)))
 			continue;
-		if (ghost_class(curr) && READ_ONCE(curr->ghost.enclave) == e) {
-			if (READ_ONCE(curr->ghost.flags) & GHOST_TF_AGENT)
-				return false;
+		if (!others(rq, 0) &&
+		    (!p || READ_ONCE(curr->core_cookie) == READ_ONCE(p->core_cookie)))
 			continue;
-		}
-		forced |= others(rq, 0) ||
-			  (p && READ_ONCE(curr->core_cookie) != READ_ONCE(p->core_cookie));
+		if (ours)
+			return NOTHING;
+		verdict = TAKEN;
 	}
-	return forced;
-#else
-	return false;
 #endif
+	return verdict;
 }
 
 /* No run queue is locked: a sample. */
-static bool cpu_taken(struct ghost_enclave *e, struct rq *rq, struct task_struct *p)
+static enum verdict cpu_verdict(struct ghost_enclave *e, struct rq *rq,
+				struct task_struct *p)
 {
 	struct task_struct *curr = rcu_dereference(rq->curr);
 
+	/* It may be busy for all. */
+	if (curr == READ_ONCE(rq->ghost.agent))
+		return NOTHING;
 	if (looks(curr))
-		return others(rq, 1);
+		return others(rq, 1) ? TAKEN : FREE;
 	if (is_idle_task(curr))
-		return forced_idle(e, rq, p);
-	return !ghost_class(curr);
+		return idle_verdict(e, rq, p);
+	return ghost_class(curr) ? FREE : TAKEN;
 }
 
 /*
- * Those of the enclave that are in @mask, have an agent, and do not run it: no other can
- * be given to a task, as one agent can be busy for all. False if there is none. For @p,
- * or for any member if it is NULL. e->lock held.
+ * Are those of the enclave that are in @mask and have an agent taken, but for such as
+ * an agent keeps? False if there is no other. For @p, or for any member if it is NULL.
+ * e->lock held.
  */
 static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask,
 		       struct task_struct *p)
 {
-	struct task_struct *agent;
+	enum verdict verdict = NOTHING;
 	bool taken = false;
 	struct rq *rq;
 	int cpu;
@@ -136,15 +144,15 @@ static bool cpus_taken(struct ghost_enclave *e, const struct cpumask *mask,
 	rcu_read_lock();
 	for_each_cpu_and(cpu, e->cpus, mask) {
 		rq = cpu_rq(cpu);
-		agent = READ_ONCE(rq->ghost.agent);
-		if (!agent || agent == rcu_access_pointer(rq->curr))
+		if (!READ_ONCE(rq->ghost.agent))
 			continue;
-		taken = cpu_taken(e, rq, p);
-		if (!taken)
+		verdict = cpu_verdict(e, rq, p);
+		if (verdict == FREE)
 			break;
+		taken |= verdict == TAKEN;
 	}
 	rcu_read_unlock();
-	return taken;
+	return taken && verdict != FREE;
 }
 
 static void sample(struct timer_list *t)
