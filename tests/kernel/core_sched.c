@@ -13,6 +13,7 @@
 
 #include "kselftest_harness.h"
 #include "gt.h"
+#include "gt_machine.h"
 
 #ifndef PR_SCHED_CORE
 #define PR_SCHED_CORE			62
@@ -21,6 +22,7 @@
 #define PR_SCHED_CORE_SHARE_FROM	3
 #endif
 #define HOG_MAX		"/proc/sys/kernel/ghost_agent_hog_ms"
+#define WORKERS		"/sys/devices/virtual/workqueue/cpumask"
 #define ROUNDS				50
 
 static struct gt_agent agents[2];	/* of CPU 2 and 3 */
@@ -57,7 +59,7 @@ static int share_cookie(struct gt_task *from, struct gt_task *to)
 FIXTURE(core) {
 	struct gt_enclave e;
 	struct gt_task t[2], cfs[2];
-	char hog[32];			/* as it was */
+	char hog[32], workers[256];	/* as they were */
 };
 
 FIXTURE_SETUP(core)
@@ -67,6 +69,7 @@ FIXTURE_SETUP(core)
 	if (!siblings())
 		SKIP(return, "CPU 2 and 3 have to be threads of one core");
 	ASSERT_LT(0, gt_read_file(HOG_MAX, self->hog, sizeof(self->hog)));
+	ASSERT_LT(0, gt_read_file(WORKERS, self->workers, sizeof(self->workers)));
 	ASSERT_EQ(0, gt_begin());
 	ASSERT_EQ(0, gt_enclave_create(&self->e, "2-3"))
 		TH_LOG("enclave: %s", self->e.step);
@@ -85,6 +88,7 @@ FIXTURE_TEARDOWN(core)
 {
 	int i;
 
+	gt_write_file(WORKERS, self->workers);
 	gt_write_file(HOG_MAX, self->hog);
 	for (i = 0; i < 2; i++) {
 		gt_task_end(&self->cfs[i]);
@@ -199,7 +203,7 @@ static long spin(struct gt_agent *a, void *unused)
 }
 
 /* Nor is it an excuse that an agent of its own keeps everybody off the core. */
-TEST_F(core, timeout_beside_a_hog)
+TEST_F_TIMEOUT(core, timeout_beside_a_hog, GT_TEST_S)
 {
 	pid_t host[2];
 	int i;
@@ -208,6 +212,8 @@ TEST_F(core, timeout_beside_a_hog)
 	gt_tell(&self->cfs[0], GT_SPIN);
 	ASSERT_TRUE(gt_spins(&self->cfs[0]));
 	ASSERT_EQ(1, gt_write_file(HOG_MAX, "0"));
+	/* The hog is not to keep the watchdog waiting. */
+	ASSERT_EQ(1, gt_write_file(WORKERS, "3"));
 	for (i = 0; i < 2; i++) {
 		gt_agent_stop(&agents[i]);
 		host[i] = gt_host_start(&self->e, 2 + i, i ? spin : NULL, NULL);
@@ -222,7 +228,7 @@ TEST_F(core, timeout_beside_a_hog)
 }
 
 /* A hog is one for the whole core. */
-TEST_F(core, hog_beside_a_cookie)
+TEST_F_TIMEOUT(core, hog_beside_a_cookie, GT_TEST_S)
 {
 	pid_t host;
 	int i;
