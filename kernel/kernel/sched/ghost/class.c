@@ -348,10 +348,8 @@ const struct sched_class *__ghost_decide(struct rq *rq)
 			g->run_flags &= ~ELIDE_PREEMPT;
 			g->check_preempt = false;
 		}
-		if (g->latched) {
-			g->hog_since = 0;
+		if (g->latched)
 			return first_class(rq);
-		}
 		if (g->agent && keep_prev(rq)) {
 			g->check_preempt = false;
 			/* Somebody wanted the CPU while it waited: it goes on to. */
