@@ -134,9 +134,10 @@ rounds()
 	done
 }
 
+# A worker has written more than $2 rounds to $1.
 has_rounds()
 {
-	[ "$(rounds "$1")" -gt 0 ]
+	[ "$(rounds "$1")" -gt "$2" ]
 }
 
 # Of two that compute on one CPU, who is nice gets less than a fourth of the other,
@@ -151,11 +152,14 @@ nice_gives_way()
 			"$tmp/nice.$n" "$tmp/nice.stop" &
 		nice_workers="$nice_workers $!"
 	done
-	sleep 3
-	ours=$(rounds "$tmp/nice.0")
-	theirs=$(rounds "$tmp/nice.19")
 	starved=0
-	within 60 has_rounds "$tmp/nice.19" || starved=1
+	within 60 has_rounds "$tmp/nice.0" 0 || starved=1
+	at=$(rounds "$tmp/nice.0")
+	nice_at=$(rounds "$tmp/nice.19")
+	sleep 3
+	ours=$(($(rounds "$tmp/nice.0") - at))
+	theirs=$(($(rounds "$tmp/nice.19") - nice_at))
+	within 60 has_rounds "$tmp/nice.19" "$nice_at" || starved=1
 	touch "$tmp/nice.stop"
 	for w in $nice_workers; do
 		wait "$w"
@@ -191,29 +195,41 @@ disperse()
 	crowd=
 }
 
-# Rounds of the worker N of the crowd NAME within two seconds.
-pace()
+# For how long each of two processes has waited for a CPU, in ns, and how often it was
+# given one.
+waits()
 {
-	before=$(rounds "$tmp/$1.$2")
-	sleep 2
-	echo $(($(rounds "$tmp/$1.$2") - before))
+	for w; do
+		cut -d ' ' -f 2,3 "/proc/$w/schedstat"
+	done
 }
 
-# Who sleeps most of the time does not wait for those that compute.
+# Who sleeps most of the time does not wait for those that compute, as these wait for
+# each other. It is all measured at once: what slows the machine down slows them all.
 sleeper_goes_first()
 {
 	crowd plan 0x2 "$tmp/empty" sleeper
-	sleep 1
-	alone=$(pace plan sleeper)
 	crowd plan 0x2 "" 1 2 3 4
+	for n in sleeper 1 2 3 4; do
+		within 60 has_rounds "$tmp/plan.$n" 0 || break
+	done
+	# shellcheck disable=SC2086	# a PID a word
+	set -- $crowd
+	sleeper=$1
+	computer=$2
 	for _ in 1 2 3; do
-		sleep 2
-		among=$(pace plan sleeper)
-		[ $((2 * among)) -gt "$alone" ] && break
+		# shellcheck disable=SC2046	# a number a word
+		set -- $(waits "$sleeper" "$computer")
+		sleep 3
+		# shellcheck disable=SC2046
+		set -- "$@" $(waits "$sleeper" "$computer")
+		its=$((($5 - $1) / ($6 - $2 + 1) / 1000))
+		theirs=$((($7 - $3) / ($8 - $4 + 1) / 1000))
+		[ $((2 * its)) -lt "$theirs" ] && break
 	done
 	disperse plan
-	echo "alone: $alone rounds, among 4 that compute: $among"
-	[ "$alone" -gt 0 ] && [ $((2 * among)) -gt "$alone" ]
+	echo "waits of $its us in $(($6 - $2)) turns, who computes: $theirs in $(($8 - $4))"
+	[ "$(($6 - $2))" -gt 10 ] && [ "$(($8 - $4))" -gt 0 ] && [ $((2 * its)) -lt "$theirs" ]
 }
 
 # The CPU that a process was last on.
@@ -330,7 +346,7 @@ esac
 case $policy in
 ghost-hybrid)
 	check "who sleeps goes first, by the plan" sleeper_goes_first
-	echo "# counted: rounds alone $alone, among 4 that compute $among" ;;
+	echo "# counted: waits of $its us, of who computes $theirs us" ;;
 *) skip "who sleeps goes first, by the plan" "there is no plan" ;;
 esac
 check "as many as there are CPUs have one each" spreads
