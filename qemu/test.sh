@@ -72,10 +72,11 @@ for cpus in $cpu_counts; do
 	while :; do
 		name=$prefix-${cpus//[^0-9a-z]/-}-cpus
 		status=0
+		# Each program has its limit, and a guest that hangs falls silent.
 		# psi=0: its averaging works run on the CPUs that the tests give to
 		# enclaves, and preempt what a test has just scheduled. preempt=full:
 		# a policy may forget a task at any place in the kernel.
-		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 3600 --name "$name" \
+		"$TOP/qemu/run.sh" --cpus "$cpus" --timeout 14400 --name "$name" \
 			--append "psi=0 preempt=full" \
 			"${run_args[@]}" -- \
 			/usr/lib/ghost/run-tests "${after[@]}" "${patterns[@]}" || status=$?

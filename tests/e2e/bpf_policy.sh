@@ -21,7 +21,7 @@ worker='n=0
 while [ ! -e $2 ]; do
 	i=0
 	while [ $i -lt ${4:-50} ]; do i=$((i + 1)); done
-	[ -z "$3" ] || read -r -t 0.01 _ <>$3
+	[ -z "$3" ] || read -r -t 0.05 _ <>$3
 	n=$((n + 1))
 	echo $n >$1
 done
