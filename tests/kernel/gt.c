@@ -369,7 +369,7 @@ int gt_begin(void)
 	return gt_pin(0, 0);
 }
 
-int gt_enclave_bare(struct gt_enclave *e)
+int gt_enclave_bare_from(struct gt_enclave *e, int first)
 {
 	char cmd[64];
 	int ret;
@@ -379,7 +379,7 @@ int gt_enclave_bare(struct gt_enclave *e)
 	e->tasks = -1;
 	e->q.fd = -1;
 	e->step = "create";
-	for (e->id = GT_FIRST_ID; ; e->id++) {
+	for (e->id = first; ; e->id++) {
 		snprintf(cmd, sizeof(cmd), "create %d %d", e->id, GHOST_VERSION);
 		ret = gt_write_file(GT_ROOT "/ctl", cmd);
 		if (ret != -EEXIST)
@@ -391,6 +391,11 @@ int gt_enclave_bare(struct gt_enclave *e)
 	e->step = "open ctl";
 	e->ctl = gt_file(e, "ctl", O_RDWR);
 	return e->ctl < 0 ? e->ctl : 0;
+}
+
+int gt_enclave_bare(struct gt_enclave *e)
+{
+	return gt_enclave_bare_from(e, GT_FIRST_ID);
 }
 
 int gt_set_cpus(struct gt_enclave *e, const char *cpus)

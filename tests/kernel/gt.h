@@ -133,6 +133,7 @@ int gt_begin(void);
 
 /* A bare enclave: directory and ctl only. */
 int gt_enclave_bare(struct gt_enclave *e);
+int gt_enclave_bare_from(struct gt_enclave *e, int first);	/* the number, or above */
 
 /* CPUs, region 0, cpu_data, a default queue; everything open and mapped. */
 int gt_enclave_create(struct gt_enclave *e, const char *cpus);
