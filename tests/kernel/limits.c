@@ -147,7 +147,7 @@ static long read_all(long id)
  * Members are forgotten in the middle of reading: what they hold is what their
  * rescue must not need. Shows something where the kernel is preempted.
  */
-TEST_F(limits, timeout_of_readers)
+TEST_F_TIMEOUT(limits, timeout_of_readers, GT_TEST_S)
 {
 	struct gt_enclave e;
 	struct gt_task r[8];

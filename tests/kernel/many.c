@@ -172,7 +172,7 @@ static void *churn_main(void *arg)
 	return NULL;
 }
 
-TEST_F(many, who_stays_is_listed_once)
+TEST_F_TIMEOUT(many, who_stays_is_listed_once, 300)
 {
 	struct churn c = { .e = &self->e, .s = self->s };
 	static char text[TEXT_SIZE];
