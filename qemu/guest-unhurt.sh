@@ -1,12 +1,13 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# guest-unhurt.sh plain|idle|busy
+# guest-unhurt.sh plain|loaded|idle|busy
 #
 # The guest side of scripts/unhurt.sh: runs the programs of
-# /usr/lib/unhurt/list, lines "GROUP/NAME|SECONDS|COMMAND", on a kernel without enclaves,
-# beside one without tasks, or beside one whose tasks never rest. For the host it
-# writes to $GHOST_RESULT:
+# /usr/lib/unhurt/list, lines "GROUP/NAME|SECONDS|COMMAND": on a kernel without
+# enclaves (plain), there beside a load (loaded), beside an enclave without tasks
+# (idle), or beside one with that load (busy). For the host it writes to
+# $GHOST_RESULT:
 #
 #	start GROUP/NAME
 #	result GROUP/NAME N RESULT TEXT   of its test N; 0 is its exit status
@@ -42,27 +43,38 @@ is_ready()
 	grep -q '^ready ' $policy
 }
 
-# load COMMAND...: COMMAND again and again in the enclave.
-load()
+has_enclave()
 {
-	ghostctl run "$enclave" -- sh -c "while :; do $*; done" >/dev/null 2>&1 &
+	[ "$mode" = idle ] || [ "$mode" = busy ]
 }
 
-# On the last two CPUs: some tests want CPU 0 or 1 for themselves. A test that
-# uses up the memory is not to hit the enclave.
+# Tasks that never rest, started by the command "$@".
+load()
+{
+	for command in : "hackbench -g 1 -l 100" "demo-sleepers 20 1000"; do
+		"$@" sh -c "while :; do $command; done" >/dev/null 2>&1 &
+	done
+}
+
 start_enclave()
 {
-	[ "$mode" != plain ] || return 0
 	enclave=$(ghostctl create --cpus 2-3) || exit
-	echo -1000 >/proc/self/oom_score_adj
 	ghost-fifo --enclave "$enclave" --stats 1 >$policy 2>&1 &
 	agent=$!
 	within 60 is_ready || { cat $policy; exit 1; }
-	if [ "$mode" = busy ]; then
-		load :
-		load hackbench -g 1 -l 100
-		load demo-sleepers 20 1000
-	fi
+}
+
+# On the last two CPUs: some tests want CPU 0 or 1 for themselves. A test that
+# uses up the memory is not to hit it. The load gives way to all others, as in the
+# enclave.
+start_neighbour()
+{
+	echo -1000 >/proc/self/oom_score_adj
+	! has_enclave || start_enclave
+	case $mode in
+	loaded) load taskset c chrt --idle 0 ;;
+	busy) load ghostctl run "$enclave" -- ;;
+	esac
 	echo 0 >/proc/self/oom_score_adj
 }
 
@@ -121,7 +133,7 @@ no_scx()
 complain()
 {
 	trouble=
-	[ "$mode" = plain ] || trouble=$(enclave_trouble)
+	! has_enclave || trouble=$(enclave_trouble)
 	dmesg -c >/tmp/dmesg
 	if grep -E -f /usr/lib/ghost/complaints /tmp/dmesg >/tmp/complaints; then
 		sed 's/^/    kernel: /' /tmp/dmesg
@@ -139,7 +151,7 @@ complain()
 
 # cgroup/test_cpu takes "cpuset" for "cpu"
 echo '+cpuset +cpu +pids' >/sys/fs/cgroup/cgroup.subtree_control
-start_enclave
+start_neighbour
 complain boot/"$mode"
 total=$(wc -l <$top/list)
 number=0
@@ -170,7 +182,7 @@ while IFS='|' read -r name limit command <&3; do
 	complain "$name"
 	tell "done $name"
 done 3<$top/list
-[ "$mode" = plain ] || awk '
+! has_enclave || awk '
 	/^stats / && match($0, /commits\/s=[0-9]+/) {
 		seconds++
 		commits += rate = substr($0, RSTART + 10, RLENGTH - 10)

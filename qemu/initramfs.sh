@@ -38,7 +38,7 @@ for script in run-tests limited leaks demo bench unhurt; do
 done
 grep -v '^#' "$TOP/qemu/kernel-complaints" >"$root/usr/lib/ghost/complaints"
 grep '^[^#]' "$TOP/qemu/kcsan-mainline" >"$root/usr/lib/ghost/kcsan-mainline"
-for tool in hackbench stress-ng; do
+for tool in hackbench stress-ng chrt; do
 	path=$(command -v $tool) || die "$tool is missing: run scripts/deps.sh"
 	guest_file "$root" "$path" "/usr/bin/$tool"
 done
