@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Compare what scripts/unhurt.sh's guests said, and decide.
 
-usage: unhurt-report.py [--differing | --counting] RESULTS
+usage: unhurt-report.py [--differing | --open] RESULTS
 
---differing and --counting only print the programs that are to be repeated. A
+--differing and --open only print the programs that are to be repeated: all that
+differ, or those whose difference counts or would if 10 % were enough. A
 difference counts when one kernel gave its result again in the repetitions and
 the other never did, in the first run or in the repetitions, or when it gave it
 more often in the repetitions than chance explains (Fisher's exact test, 1 %).
@@ -21,6 +22,7 @@ import sys
 
 WITHOUT = ["plain", "loaded"]
 KERNELS = ["idle", "busy"]
+COUNTS, OPEN = 0.01, 0.1
 
 
 class Results:
@@ -31,13 +33,13 @@ class Results:
         self.texts = {}
         self.repeated = collections.defaultdict(list)
         self.complaints = {}
-        self.read(f"{where}/{mode}", self.first.__setitem__)
-        self.read(f"{where}/{mode}-again",
-                  lambda key, result: self.repeated[key].append(result))
+        if mode != "loaded":
+            self.read(f"{where}/{mode}", self.first.__setitem__)
+        if os.path.exists(f"{where}/{mode}-again"):
+            self.read(f"{where}/{mode}-again",
+                      lambda key, result: self.repeated[key].append(result))
 
     def read(self, name, add):
-        if not os.path.exists(name):
-            return
         with open(name, errors="replace", encoding="utf-8") as lines:
             for line in lines:
                 kind, program, rest = (line.rstrip("\n").split(" ", 2) + [""])[:3]
@@ -80,25 +82,25 @@ def chance(some, number, others, other_number):
                if ways(i) <= ways(some)) / math.comb(total, every)
 
 
-def more_often(result, given, other_given):
+def more_often(result, given, other_given, limit):
     """Does given have it where the other has not, or beyond chance?"""
     count, other = given.count(result), other_given.count(result)
     if not other:
         return count > 0
     return (count * len(other_given) > other * len(given) and
-            chance(count, len(given), other, len(other_given)) < 0.01)
+            chance(count, len(given), other, len(other_given)) < limit)
 
 
-def load_explains(modes, key):
+def load_explains(modes, key, limit):
     """Does busy give nothing more often than both plain and loaded?"""
     busy = modes["busy"].again(key)
-    return not any(all(more_often(result, busy, modes[mode].again(key))
+    return not any(all(more_often(result, busy, modes[mode].again(key), limit)
                        for mode in WITHOUT) for result in set(busy))
 
 
-def counts(modes, kernel, key):
+def counts(modes, kernel, key, limit=COUNTS):
     """Is the difference one of the kernels?"""
-    if kernel == "busy" and load_explains(modes, key):
+    if kernel == "busy" and load_explains(modes, key, limit):
         return False
     pair = modes["plain"], modes[kernel]
     for one, other in (pair, reversed(pair)):
@@ -107,7 +109,7 @@ def counts(modes, kernel, key):
         if result in given and result not in other_given:
             return True
         if chance(given.count(result), len(given),
-                  other_given.count(result), len(other_given)) < 0.01:
+                  other_given.count(result), len(other_given)) < limit:
             return True
     return False
 
@@ -191,10 +193,11 @@ def print_failures(modes):
 def main():
     args = sys.argv[1:]
     modes = {mode: Results(args[-1], mode) for mode in WITHOUT + KERNELS}
-    if args[0] in ("--differing", "--counting"):
+    if args[0] in ("--differing", "--open"):
         programs = {key[0] for kernel in KERNELS
                     for key in differing(modes, kernel)
-                    if args[0] == "--differing" or counts(modes, kernel, key)}
+                    if args[0] == "--differing" or
+                    counts(modes, kernel, key, OPEN)}
         # A complaint counts whatever comes: once more is enough
         if args[0] == "--differing":
             plain = modes["plain"].complaints.keys()

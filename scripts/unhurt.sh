@@ -7,10 +7,10 @@
 # have to do with scheduling, and stress-ng's class "scheduler", on the kernel
 # without the series, on ours beside an enclave without tasks, and on ours beside
 # an enclave whose tasks never rest, and compares. What differs is repeated five
-# times, what counts then five times more and so on, up to 25 times, since a test
-# may fail now and then; without the series also beside the busy enclave's load,
-# since a load alone may do it. scripts/unhurt-report.py decides. Fails when a
-# difference counts.
+# times, what counts or is open then five times more and so on, up to 25 times,
+# since a test may fail now and then; without the series also beside the busy
+# enclave's load, since a load alone may do it. scripts/unhurt-report.py decides.
+# Fails when a difference counts.
 #
 #   --only PATTERN  programs by name, as in 'futex/*'
 #   --from-results  boot nothing: the table of the last run's results
@@ -219,7 +219,7 @@ if [ -z "$from_results" ]; then
 		for mode in plain loaded idle busy; do
 			run "$mode" "$dir/again" "$results/$mode-again"
 		done
-		which=--counting
+		which=--open
 	done
 fi
 report
